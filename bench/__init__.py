@@ -1,0 +1,82 @@
+"""A plugin-based benchmarking harness for image classification.
+
+This is the one public door: what plugin authors need, the errors, `run` and `load_records`.
+Importing it imports neither torch nor any plugin.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from bench.errors import (
+    AmbiguousNameError,
+    BenchError,
+    ConfigError,
+    DataError,
+    EnvironmentFailure,
+    PluginError,
+    StoreError,
+    UnknownNameError,
+    UsageError,
+)
+from bench.hookspecs import hookimpl
+from bench.records import EpochMetrics, Job, JobEvent, JobEventKind, RunRecord, RunSpec, RunStatus
+from bench.specs import (
+    Component,
+    Dataset,
+    DatasetHints,
+    Executor,
+    ExecutorSession,
+    Loss,
+    Model,
+    ModelHints,
+    Optimizer,
+    Schedule,
+    Splits,
+)
+
+if TYPE_CHECKING:
+    from bench.api import load_records, run
+
+__all__ = [
+    "AmbiguousNameError",
+    "BenchError",
+    "Component",
+    "ConfigError",
+    "DataError",
+    "Dataset",
+    "DatasetHints",
+    "EnvironmentFailure",
+    "EpochMetrics",
+    "Executor",
+    "ExecutorSession",
+    "Job",
+    "JobEvent",
+    "JobEventKind",
+    "Loss",
+    "Model",
+    "ModelHints",
+    "Optimizer",
+    "PluginError",
+    "RunRecord",
+    "RunSpec",
+    "RunStatus",
+    "Schedule",
+    "Splits",
+    "StoreError",
+    "UnknownNameError",
+    "UsageError",
+    "hookimpl",
+    "load_records",
+    "run",
+]
+
+_FROM_API = ("load_records", "run")
+
+
+def __getattr__(name: str) -> Any:
+    """Import what runs and reads only when somebody asks for it."""
+    if name in _FROM_API:
+        return getattr(importlib.import_module("bench.api"), name)
+    raise AttributeError(f"module `bench` has no attribute `{name}`")

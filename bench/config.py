@@ -1,0 +1,304 @@
+"""The command line and the experiment file, validated into one ExperimentConfig.
+
+Each field is declared once, here. Command-line flags, the keys of an experiment file, the
+keywords of `bench.run` and the table of defaults in docs/cli.md all come from these fields.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import pydantic
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from bench.errors import ConfigError
+from bench.text import did_you_mean, one_line
+
+
+class Protocol(BaseModel):
+    """How a run is trained, beyond its components. Rows are ranked within one protocol."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    epochs: int = Field(10, ge=1, description="passes over the training data")
+    batch_size: int = Field(64, ge=1, description="images in a training step")
+    schedule: str | None = Field(None, description="learning-rate schedule")
+    loss: str | None = Field(None, description="loss to minimise")
+    normalize: Literal["standard", "unit"] = Field(
+        "standard",
+        description="`standard`: by the mean and std of the training images; `unit`: to [0, 1]",
+    )
+    input_size: int | None = Field(
+        None, ge=1, le=4096, description="height and width, pixels; the dataset's own by default"
+    )
+    val: float = Field(
+        0.2,
+        gt=0,
+        lt=1,
+        description="part of train that becomes val, where the dataset has no val split",
+    )
+    split_seed: int = Field(0, ge=0, description="seed of that part, the same for every run")
+    limit: int | None = Field(
+        None, ge=1, description="at most so many images of each split, stratified by class"
+    )
+    select: Literal["best", "last"] = Field(
+        "best", description="which epoch's weights are tested; `best` is chosen on val"
+    )
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto", description="`auto`: bfloat16 autocast on a GPU, float32 on a CPU"
+    )
+    threads: int | None = Field(
+        None,
+        ge=1,
+        description="CPU threads of a run; by default all cores shared among the workers, "
+        "and 1 with `--deterministic`",
+    )
+
+
+class ExperimentConfig(BaseModel):
+    """One experiment: which cells, how often, where and under which protocol."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    datasets: tuple[str, ...] = Field((), description="datasets to train on")
+    models: tuple[str, ...] = Field((), description="models to compare")
+    optimizers: tuple[str, ...] = Field((), description="optimizers to compare")
+    seeds: int = Field(1, ge=1, description="runs of every cell, with seeds 0, 1, 2, ...")
+    set: dict[str, tuple[Any, ...]] = Field(
+        default_factory=dict, description="override a param or protocol field; commas make a grid"
+    )
+    executor: str | None = Field(None, description="where runs are carried out")
+    workers: int = Field(1, ge=1, description="runs at a time")
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="device to train on")
+    deterministic: bool = Field(False, description="bit-for-bit repeatable, somewhat slower")
+    timeout: float | None = Field(
+        None, gt=0, description="longest time of a run: `90`, `90s`, `30m` or `2h`"
+    )
+    keep: Literal["best", "none"] = Field(
+        "best", description="weights to keep: those of each cell's best run, or none"
+    )
+    rerun: bool = Field(False, description="train again what is already finished")
+    fail_fast: bool = Field(False, description="stop at the first run that fails")
+    results: Path = Field(Path("results"), description="folder for records and leaderboards")
+    data_dir: Path | None = Field(None, description="folder with datasets of your own")
+    protocol: dict[str, Any] = Field(default_factory=dict, exclude=True)
+
+    @field_validator("datasets", "models", "optimizers", mode="before")
+    @classmethod
+    def _split_commas(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            value = [value]
+        if isinstance(value, list | tuple) and all(isinstance(item, str) for item in value):
+            return tuple(part.strip() for item in value for part in item.split(",") if part.strip())
+        return value
+
+    @field_validator("timeout", mode="before")
+    @classmethod
+    def _parse_timeout(cls, value: Any) -> Any:
+        return parse_duration(value) if isinstance(value, str) else value
+
+    @field_validator("set", mode="before")
+    @classmethod
+    def _parse_set(cls, value: Any) -> Any:
+        if not isinstance(value, Mapping):
+            return value
+        return {str(key): _grid(item) for key, item in value.items()}
+
+    @classmethod
+    def create(cls, values: Mapping[str, Any], source: str = "the call") -> Self:
+        """Validate flat values: experiment fields and protocol fields side by side.
+
+        Raises:
+            ConfigError: an unknown key or a wrong value, in one line.
+        """
+        own: dict[str, Any] = {}
+        protocol: dict[str, Any] = {}
+        for key, value in values.items():
+            name = key.replace("-", "_")
+            if name in Protocol.model_fields:
+                protocol[name] = protocol_value(name, value, source)
+            elif name in cls.model_fields and name != "protocol":
+                own[name] = value
+            else:
+                hint = did_you_mean(name, known_keys())
+                raise ConfigError(f"{source}: there is no key `{key}`{hint}")
+        try:
+            return cls(**own, protocol=protocol)
+        except pydantic.ValidationError as error:
+            raise ConfigError(_explain(error, source)) from None
+
+    def values(self) -> dict[str, Any]:
+        """Return the flat values that make this config again, defaults left out."""
+        plain = self.model_dump(mode="json", exclude_defaults=True)
+        if "set" in plain:
+            plain["set"] = {k: v[0] if len(v) == 1 else list(v) for k, v in plain["set"].items()}
+        return {**plain, **self.protocol}
+
+
+def known_keys() -> list[str]:
+    """Return every key of an experiment file."""
+    return [*(k for k in ExperimentConfig.model_fields if k != "protocol"), *Protocol.model_fields]
+
+
+def protocol_value(name: str, value: Any, source: str) -> Any:
+    """Return one protocol field's validated value.
+
+    Raises:
+        ConfigError: there is no such field, or the value does not suit it.
+    """
+    if name not in Protocol.model_fields:
+        hint = did_you_mean(name, Protocol.model_fields)
+        raise ConfigError(f"{source}: the protocol has no field `{name}`{hint}")
+    if isinstance(value, bool):
+        raise ConfigError(f"{source}: `{name}` cannot be {str(value).lower()}")
+    if isinstance(value, str) and value.lower() in ("none", "null"):
+        value = None
+    try:
+        return getattr(Protocol(**{name: value}), name)
+    except pydantic.ValidationError as error:
+        raise ConfigError(_explain(error, source)) from None
+
+
+def read_file(path: Path) -> dict[str, Any]:
+    """Return the flat values of a TOML or YAML experiment file.
+
+    Raises:
+        ConfigError: the file is missing, is neither format or holds no table.
+    """
+    try:
+        text = path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot read `{path}`: {error}") from error
+    try:
+        if path.suffix.lower() in (".yaml", ".yml"):
+            values = yaml.safe_load(text)
+        elif path.suffix.lower() == ".toml":
+            values = tomllib.loads(text)
+        else:
+            raise ConfigError(f"`{path}` is neither .toml nor .yaml")
+    except (tomllib.TOMLDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"`{path}` is broken: {one_line(str(error))}") from error
+    if values is None:
+        values = {}
+    if not isinstance(values, dict):
+        raise ConfigError(f"`{path}` holds no table of keys and values")
+    return {str(key): value for key, value in values.items()}
+
+
+def to_toml(values: Mapping[str, Any]) -> str:
+    """Return flat values as the text of a TOML experiment file."""
+    lines = []
+    tables = []
+    for key, value in values.items():
+        name = key.replace("_", "-")
+        if isinstance(value, Mapping):
+            tables.append(f"\n[{name}]")
+            tables.extend(f"{json.dumps(k)} = {_toml_value(v)}" for k, v in value.items())
+        else:
+            lines.append(f"{name} = {_toml_value(value)}")
+    return "\n".join([*lines, *tables]) + "\n"
+
+
+def parse_set(options: Iterable[str]) -> dict[str, tuple[Any, ...]]:
+    """Read `KEY=V1,V2` options.
+
+    Raises:
+        ConfigError: an option without `=`, a key or a value, or a key given twice.
+    """
+    result: dict[str, tuple[Any, ...]] = {}
+    for option in options:
+        # Names may hold `=`; the last dot before a later `=` separates name and param.
+        match = re.match(r"(.+\.[A-Za-z_]\w*)=(.*)$", option, re.DOTALL)
+        if match is None:
+            raise ConfigError(f"--set takes NAME.PARAM=VALUE, not `{option}`")
+        key, text = match.groups()
+        if key in result:
+            raise ConfigError(f"--set names `{key}` twice; give its values in one, with commas")
+        values = tuple(parse_value(part) for part in _split_outside_brackets(text))
+        if "" in values:
+            raise ConfigError(f"--set {key}: a value is missing in `{text}`")
+        result[key] = values
+    return result
+
+
+def parse_value(text: str) -> Any:
+    """Return the number, boolean, null, list or text that a command-line word means."""
+    text = text.strip()
+    lowered = text.lower()
+    if lowered in ("true", "false", "none", "null"):
+        return {"true": True, "false": False}.get(lowered)
+    try:
+        return json.loads(text)
+    except ValueError:
+        pass
+    try:
+        return float(text)  # also `.5` and `1.`, which JSON does not know
+    except ValueError:
+        return text
+
+
+def parse_duration(text: str) -> float:
+    """Return seconds from `90`, `90s`, `30m` or `2h`.
+
+    Raises:
+        ValueError: it is none of these.
+    """
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smh]?)", text.strip())
+    if match is None:
+        raise ValueError(f"`{text}` is no duration; write 90, 90s, 30m or 2h")
+    return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
+
+
+def defaults_table() -> str:
+    """Return every key with its default as a Markdown table, as docs/cli.md holds it."""
+    rows = ["| key | default | meaning |", "|---|---|---|"]
+    for model in (ExperimentConfig, Protocol):
+        for name, field in model.model_fields.items():
+            if name == "protocol":
+                continue
+            default = field.get_default(call_default_factory=True)
+            shown = "" if default in (None, (), {}) else f"`{str(default).lower()}`"
+            rows.append(f"| `{name.replace('_', '-')}` | {shown} | {field.description} |")
+    return "\n".join(rows)
+
+
+def _grid(value: Any) -> tuple[Any, ...]:
+    if isinstance(value, tuple):
+        return value
+    if isinstance(value, str):
+        return tuple(parse_value(part) for part in _split_outside_brackets(value))
+    return tuple(value) if isinstance(value, list) else (value,)
+
+
+def _split_outside_brackets(text: str) -> list[str]:
+    parts = [""]
+    depth = 0
+    for character in text:
+        depth += (character == "[") - (character == "]")
+        if character == "," and depth <= 0:
+            parts.append("")
+        else:
+            parts[-1] += character
+    return parts
+
+
+def _toml_value(value: Any) -> str:
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return "[" + ", ".join(_toml_value(item) for item in value) + "]"
+    if value is None:
+        return '"none"'
+    return json.dumps(value)
+
+
+def _explain(error: pydantic.ValidationError, source: str) -> str:
+    first = error.errors()[0]
+    name = ".".join(str(part) for part in first["loc"][:1]).replace("_", "-")
+    message = first["msg"].removeprefix("Value error, ")
+    message = message[:1].lower() + message[1:]
+    return one_line(f"{source}: `{name}` is {first['input']!r}, but {message}")

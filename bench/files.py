@@ -1,0 +1,105 @@
+"""How a file becomes durable, and how two processes keep out of each other's way.
+
+A reader sees the old content or the new content, never a part: new bytes go to a temporary file
+in the same folder, which is flushed to disk, renamed over the old name, and whose folder is
+flushed too. Locks are the operating system's own, so a killed holder leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+import filelock
+
+from bench.errors import StoreError
+
+
+@contextlib.contextmanager
+def atomic_open(path: Path) -> Iterator[IO[bytes]]:
+    """Open a temporary file that takes the place of `path` when the block ends well.
+
+    Raises:
+        StoreError: the folder cannot be written, or the disk is full; `path` is as it was.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    except OSError as error:
+        raise StoreError(f"cannot write `{path}`: {error.strerror or error}") from error
+    temporary = Path(name)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        # mkstemp makes files that only their owner reads; results are for sharing.
+        temporary.chmod(0o666 & ~_umask())
+        temporary.replace(path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise StoreError(f"cannot write `{path}`: {error.strerror or error}") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Replace a file's content, or leave it as it was."""
+    with atomic_open(path) as file:
+        file.write(content)
+
+
+def write_text(path: Path, content: str) -> None:
+    """Replace a text file's content (UTF-8), or leave it as it was."""
+    write_bytes(path, content.encode("utf-8", errors="backslashreplace"))
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Replace a JSON file's content; NaN and infinities become null."""
+    write_text(path, dump_json(value, indent=1) + "\n")
+
+
+def dump_json(value: Any, indent: int | None = None) -> str:
+    """Return standard JSON: NaN and infinities, which JSON does not know, become null."""
+    return json.dumps(finite(value), indent=indent, ensure_ascii=False, allow_nan=False)
+
+
+def finite(value: Any) -> Any:
+    """Return plain data with every NaN and infinity replaced by None."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {str(key): finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(item) for item in value]
+    return value
+
+
+def lock(path: Path) -> filelock.BaseFileLock:
+    """Return an operating-system lock on `path` (not yet taken); its folder is made."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(f"cannot write `{path.parent}`: {error.strerror or error}") from error
+    return filelock.FileLock(path)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Flush a rename to disk; without it a power cut can bring the old name back."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

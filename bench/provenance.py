@@ -1,0 +1,248 @@
+"""What can change a run's result: the cache key, and the source code behind it.
+
+The key holds the engine's source, the source that defines each component, the versions that
+matter, the dataset's fingerprint, the device's name, the mode, and every param and protocol field.
+It holds neither the git commit nor the driver, and a neighbour in the same plugin does not count:
+a component's source is what its factory reaches by name within its own package.
+"""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import functools
+import hashlib
+import importlib.metadata
+import importlib.util
+import inspect
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from bench.errors import BenchError
+from bench.records import RunSpec, digest
+from bench.registry import Registry
+
+LIBRARIES = ("torch", "torchvision", "timm", "numpy")
+KEY_SCHEMA = 1
+
+
+def complete(
+    spec: RunSpec, registry: Registry, fingerprint: str | None, device_name: str
+) -> RunSpec:
+    """Return the spec with its key, which makes it a run with an id."""
+    components = {}
+    for kind, ref in spec.components.items():
+        offer = registry.get(kind, f"{ref.name}@{ref.plugin}")
+        components[kind] = {
+            "name": ref.name,
+            "plugin": ref.plugin,
+            "version": offer.plugin.version,
+            "source": component_source(offer.component.factory),
+            "params": dict(ref.params),
+        }
+    components["dataset"]["fingerprint"] = fingerprint
+    key = {
+        "schema": KEY_SCHEMA,
+        **components,
+        "protocol": dict(spec.protocol),
+        "seed": spec.seed,
+        "purpose": str(spec.purpose),
+        "mode": str(spec.mode),
+        "device": device_name,
+        "engine": engine_source(),
+        "libraries": {name: library_version(name) for name in LIBRARIES},
+    }
+    return dataclasses.replace(spec, key=key)
+
+
+def key_differences(old: Any, new: Any, path: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """Yield each field in which two keys differ: its dotted path, the old and the new value."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        for name in sorted({*old, *new}):
+            inner = f"{path}.{name}" if path else name
+            yield from key_differences(old.get(name), new.get(name), inner)
+    elif digest(old) != digest(new):
+        yield path, old, new
+
+
+@functools.cache
+def library_version(name: str) -> str | None:
+    """Return the installed version of a distribution, or None."""
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+@functools.cache
+def engine_source() -> str:
+    """Return a hash of the engine, and of how datasets are stored for it."""
+    root = Path(__file__).parent
+    files = [*sorted((root / "engine").glob("*.py")), root / "datastore.py"]
+    hasher = hashlib.sha256()
+    for file in files:
+        hasher.update(file.name.encode() + b"\0" + _normalised(file.read_text("utf-8")))
+    return hasher.hexdigest()[:16]
+
+
+def component_source(factory: Callable[..., Any]) -> str:
+    """Return a hash of the source that defines a component.
+
+    It covers the factory's definition and, transitively, the definitions that it names in its
+    own module and in other modules of its top-level package. A class counts whole. Comments,
+    docstrings and layout do not count.
+    """
+    while isinstance(factory, functools.partial):
+        factory = factory.func
+    factory = inspect.unwrap(factory)
+    name = getattr(factory, "__qualname__", type(factory).__qualname__).split(".")[0]
+    module = getattr(factory, "__module__", None) or type(factory).__module__
+    return _source_of(module, name)
+
+
+@functools.cache
+def _source_of(module: str, name: str) -> str:
+    pieces: dict[tuple[str, str], bytes] = {}
+    waiting = [(module, name)]
+    while waiting:
+        where, wanted = waiting.pop()
+        if (where, wanted) in pieces:
+            continue
+        source = _module(where)
+        if source is None:
+            pieces[where, wanted] = b"?"
+            continue
+        if wanted in source.definitions:
+            nodes = source.definitions[wanted]
+        elif wanted == "*":
+            nodes = [node for group in source.definitions.values() for node in group]
+        else:
+            nodes = []
+        pieces[where, wanted] = b"\0".join(_plain(node) for node in [*nodes, *source.effects])
+        for node in [*nodes, *source.effects]:
+            for used in _names(node):
+                if used in source.definitions:
+                    waiting.append((where, used))
+                elif used in source.imports:
+                    waiting.append(source.imports[used])
+            waiting.extend(_local_imports(node, where))
+    hasher = hashlib.sha256()
+    for place, text in sorted(pieces.items()):
+        hasher.update(repr(place).encode() + text)
+    return hasher.hexdigest()[:16]
+
+
+@dataclasses.dataclass
+class _Module:
+    """A module's top level: definitions by name, imports from its own package, the rest."""
+
+    definitions: dict[str, list[ast.stmt]]
+    imports: dict[str, tuple[str, str]]
+    effects: list[ast.stmt]
+
+
+@functools.cache
+def _module(name: str) -> _Module | None:
+    path = _module_path(name)
+    if path is None:
+        return None
+    try:
+        tree = ast.parse(path.read_text("utf-8"))
+    except (OSError, SyntaxError, UnicodeDecodeError):
+        return None
+    result = _Module({}, {}, [])
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            result.definitions.setdefault(node.name, []).append(node)
+        elif isinstance(node, ast.Assign | ast.AnnAssign | ast.AugAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            for target in targets:
+                for inner in ast.walk(target):
+                    if isinstance(inner, ast.Name):
+                        result.definitions.setdefault(inner.id, []).append(node)
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            result.imports.update(_imported(node, name))
+        elif not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)):
+            result.effects.append(node)
+    return result
+
+
+def _local_imports(node: ast.stmt, module: str) -> Iterator[tuple[str, str]]:
+    """Yield what a definition imports from its own package inside its body."""
+    for inner in ast.walk(node):
+        if isinstance(inner, ast.Import | ast.ImportFrom):
+            yield from _imported(inner, module).values()
+
+
+def _imported(node: ast.Import | ast.ImportFrom, module: str) -> dict[str, tuple[str, str]]:
+    """Return the names that an import binds, where they come from the module's own package."""
+    package = module.split(".")[0]
+    bound = {}
+    if isinstance(node, ast.Import):
+        for alias in node.names:
+            if alias.name.split(".")[0] == package:
+                bound[alias.asname or package] = (alias.name, "*")
+        return bound
+    origin = node.module or ""
+    if node.level:
+        parts = module.split(".")
+        path = _module_path(module)
+        is_package = path is not None and path.name == "__init__.py"
+        base = parts[: len(parts) - node.level + (1 if is_package else 0)]
+        origin = ".".join([*base, *([node.module] if node.module else [])])
+    if origin.split(".")[0] == package:
+        for alias in node.names:
+            inner = f"{origin}.{alias.name}"
+            target = (inner, "*") if _module_path(inner) else (origin, alias.name)
+            bound[alias.asname or alias.name] = target
+    return bound
+
+
+@functools.cache
+def _module_path(name: str) -> Path | None:
+    loaded = sys.modules.get(name)
+    file = getattr(loaded, "__file__", None)
+    if file is None and loaded is None:
+        try:
+            found = importlib.util.find_spec(name)
+        except (ImportError, ValueError, AttributeError):
+            return None
+        file = found.origin if found else None
+    return Path(file) if file and file.endswith(".py") else None
+
+
+def _names(node: ast.AST) -> Iterator[str]:
+    for inner in ast.walk(node):
+        if isinstance(inner, ast.Name):
+            yield inner.id
+
+
+def _plain(node: ast.AST) -> bytes:
+    return ast.dump(_Undocumented().visit(node)).encode()
+
+
+def _normalised(source: str) -> bytes:
+    return _plain(ast.parse(source))
+
+
+class _Undocumented(ast.NodeTransformer):
+    """Drops docstrings, so that better words do not throw results away."""
+
+    def visit(self, node: ast.AST) -> Any:
+        self.generic_visit(node)
+        body = getattr(node, "body", None)
+        documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+        if isinstance(node, documented) and body:
+            first = body[0]
+            if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
+                node.body = body[1:] or [ast.Pass()]
+        return node
+
+
+def why(spec: RunSpec, now: RunSpec | BenchError) -> list[tuple[str, Any, Any]]:
+    """Return the differences between the key a run was made with and the key of today."""
+    if isinstance(now, BenchError):
+        return [("request", "resolved", str(now))]
+    return list(key_differences(dict(spec.key), dict(now.key)))

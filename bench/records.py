@@ -1,0 +1,310 @@
+"""What a run is: the plain data that crosses between planning, workers and reading."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+from bench.errors import StoreError
+
+SCHEMA = 1
+
+
+class RunStatus(enum.StrEnum):
+    """How a run ended."""
+
+    OK = "ok"
+    DIVERGED = "diverged"
+    OOM = "oom"
+    TIMEOUT = "timeout"
+    CRASHED = "crashed"
+    FAILED = "failed"
+    INTERRUPTED = "interrupted"
+    LOST = "lost"
+
+
+class Purpose(enum.StrEnum):
+    """What a run is for. Only a final run is ever handed the test split."""
+
+    FINAL = "final"
+    TRIAL = "trial"
+
+
+class Mode(enum.StrEnum):
+    """Whether speed or bitwise repetition comes first."""
+
+    FAST = "fast"
+    DETERMINISTIC = "deterministic"
+
+
+class JobKind(enum.StrEnum):
+    """What a worker can be asked to do."""
+
+    HELLO = "hello"
+    PREPARE = "prepare"
+    REHEARSE = "rehearse"
+    RUN = "run"
+
+
+class JobEventKind(enum.StrEnum):
+    """What a worker reports, in this order; the last two end a job."""
+
+    STARTED = "started"
+    EPOCH = "epoch"
+    FINISHED = "finished"
+    DIED = "died"
+
+
+@dataclass(frozen=True)
+class Job:
+    """One request to a worker.
+
+    Attributes:
+        id: unique within the executor.
+        kind: what to do.
+        payload: plain data, as `bench.engine.worker.perform` takes it.
+        log: the file that receives what the job prints.
+    """
+
+    id: str
+    kind: JobKind
+    payload: dict[str, Any]
+    log: Path
+
+
+@dataclass(frozen=True)
+class JobEvent:
+    """One report from a worker. `data` is plain; for DIED it holds `exitcode`."""
+
+    job_id: str
+    kind: JobEventKind
+    data: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ComponentRef:
+    """A component by name, with every param resolved.
+
+    Attributes:
+        name: the component's own name, never an alias.
+        plugin: the entry point that offers it.
+        params: all params, defaults included.
+    """
+
+    name: str
+    plugin: str
+    params: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class RunSpec:
+    """One seeded training of one cell, before it happens.
+
+    Attributes:
+        protocol: every protocol field, resolved.
+        pinned: the protocol fields that a component fixed.
+        device: `cpu` or `cuda`.
+        data_dir: where the user keeps datasets; no part of the run's identity.
+        key: all that can change the result (see `bench.provenance`); empty until the dataset's
+            fingerprint and the device's name are known.
+    """
+
+    dataset: ComponentRef
+    model: ComponentRef
+    optimizer: ComponentRef
+    schedule: ComponentRef
+    loss: ComponentRef
+    protocol: Mapping[str, Any]
+    seed: int
+    pinned: tuple[str, ...] = ()
+    purpose: Purpose = Purpose.FINAL
+    mode: Mode = Mode.FAST
+    device: str = "cpu"
+    data_dir: str | None = None
+    key: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def id(self) -> str:
+        """Twelve hexadecimal digits of the key's hash: equal keys mean equal results."""
+        assert self.key, "a run has an id only once its key is complete"
+        return digest(self.key)[:12]
+
+    @property
+    def fingerprint(self) -> str:
+        """The hash of the dataset's content."""
+        return str(self.key["dataset"]["fingerprint"])
+
+    @property
+    def components(self) -> dict[str, ComponentRef]:
+        """The components that define the run, by kind."""
+        return {
+            "dataset": self.dataset,
+            "model": self.model,
+            "optimizer": self.optimizer,
+            "schedule": self.schedule,
+            "loss": self.loss,
+        }
+
+    @property
+    def cell(self) -> str:
+        """A hash of all that the user asked for except the seed."""
+        plain = {kind: dataclasses.asdict(ref) for kind, ref in self.components.items()}
+        parts = (plain, dict(self.protocol), self.purpose, self.mode, self.device)
+        return digest(parts)[:12]
+
+    @property
+    def label(self) -> str:
+        """How progress names the run."""
+        return f"{self.dataset.name} · {self.model.name} · {self.optimizer.name} · {self.seed}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data that JSON can hold."""
+        plain: dict[str, Any] = json.loads(canonical(dataclasses.asdict(self)))
+        return plain
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """Read what `to_dict` wrote."""
+        values = dict(data)
+        for kind in ("dataset", "model", "optimizer", "schedule", "loss"):
+            values[kind] = ComponentRef(**values[kind])
+        values["pinned"] = tuple(values["pinned"])
+        values["purpose"] = Purpose(values["purpose"])
+        values["mode"] = Mode(values["mode"])
+        return cls(**values)
+
+
+@dataclass(frozen=True)
+class EpochMetrics:
+    """One epoch of one run.
+
+    Attributes:
+        epoch: from 1.
+        epochs: how many there will be.
+        lr: the learning rate of the epoch's last step.
+        seconds: of the training steps only.
+    """
+
+    epoch: int
+    epochs: int
+    train_loss: float
+    train_accuracy: float
+    val_loss: float
+    val_accuracy: float
+    lr: float
+    seconds: float
+    images_per_second: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data."""
+        return dataclasses.asdict(self)
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """What is kept of a run that ended.
+
+    Attributes:
+        error: one line, with `status` other than ok.
+        metrics: by split (`val`, `test`), then by name; with `n`, the number of items.
+        timing: seconds by part; the parts add up to `wall_seconds`.
+        profile: size and speed of the model.
+        environment: versions, device, threads, precision and mode, as they were.
+        started_at: UTC, for display only.
+    """
+
+    spec: RunSpec
+    status: RunStatus
+    error: str | None = None
+    metrics: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    timing: Mapping[str, Any] = field(default_factory=dict)
+    profile: Mapping[str, Any] = field(default_factory=dict)
+    environment: Mapping[str, Any] = field(default_factory=dict)
+    started_at: str = ""
+    finished_at: str = ""
+
+    @property
+    def id(self) -> str:
+        """The run's id."""
+        return self.spec.id
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the content of `record.json`."""
+        spec = self.spec.to_dict()
+        return {
+            "schema": SCHEMA,
+            "id": self.id,
+            "status": str(self.status),
+            "error": self.error,
+            **{kind: ref.name for kind, ref in self.spec.components.items()},
+            "plugins": {kind: ref.plugin for kind, ref in self.spec.components.items()},
+            "params": {kind: spec[kind]["params"] for kind in self.spec.components},
+            "protocol": spec["protocol"],
+            "pinned": spec["pinned"],
+            "seed": spec["seed"],
+            "purpose": spec["purpose"],
+            "mode": spec["mode"],
+            "device": spec["device"],
+            "data_dir": spec["data_dir"],
+            "metrics": {split: dict(values) for split, values in self.metrics.items()},
+            "timing": dict(self.timing),
+            "profile": dict(self.profile),
+            "environment": dict(self.environment),
+            "key": spec["key"],
+            "started_at": self.started_at,
+            "finished_at": self.finished_at,
+        }
+
+    @classmethod
+    def from_dict(cls, data: Any) -> Self:
+        """Read the content of `record.json`.
+
+        Raises:
+            StoreError: the content is not a record of this schema.
+        """
+        if not isinstance(data, dict):
+            raise StoreError("it holds no object")
+        if data.get("schema") != SCHEMA:
+            raise StoreError(f"its schema is {data.get('schema')!r}, this version reads {SCHEMA}")
+        try:
+            spec = {
+                kind: {
+                    "name": str(data[kind]),
+                    "plugin": str(data["plugins"][kind]),
+                    "params": dict(data["params"][kind]),
+                }
+                for kind in ("dataset", "model", "optimizer", "schedule", "loss")
+            }
+            fields = ("protocol", "pinned", "seed", "purpose", "mode", "device", "data_dir", "key")
+            record = cls(
+                spec=RunSpec.from_dict({**spec, **{name: data[name] for name in fields}}),
+                status=RunStatus(data["status"]),
+                error=data["error"],
+                metrics={split: dict(values) for split, values in data["metrics"].items()},
+                timing=dict(data["timing"]),
+                profile=dict(data["profile"]),
+                environment=dict(data["environment"]),
+                started_at=str(data["started_at"]),
+                finished_at=str(data["finished_at"]),
+            )
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise StoreError(f"it is not a whole record ({type(error).__name__}: {error})") from error
+        if not record.spec.key or record.id != data.get("id"):
+            raise StoreError("its id does not fit its key")
+        return record
+
+
+def canonical(value: Any) -> str:
+    """Return JSON text that is equal for equal plain data, whatever its order of keys."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
+
+
+def digest(value: Any) -> str:
+    """Return the SHA-256 of plain data, in hexadecimal."""
+    return hashlib.sha256(canonical(value).encode()).hexdigest()

@@ -1,0 +1,284 @@
+"""From entry points to components: who offers what, and what could not be loaded.
+
+Every plugin, built in or not, comes through the entry-point group `bench`. Each is loaded alone,
+so that a broken one becomes a row that says why, and only asking for what it would have offered
+is an error.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fnmatch
+import importlib.metadata
+import os
+import re
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pluggy
+
+from bench import hookspecs
+from bench.errors import AmbiguousNameError, PluginError, UnknownNameError, UsageError
+from bench.specs import KINDS, Component
+from bench.text import did_you_mean, listing, one_line
+
+GROUP = "bench"
+_FORBIDDEN_IN_NAMES = re.compile(r"[,@\x00-\x1f\x7f-\x9f]")
+_GLOB = re.compile(r"[*?\[]")
+HOOKS = tuple(
+    name for name, value in vars(hookspecs).items() if hasattr(value, f"{hookspecs.PROJECT}_spec")
+)
+_STRICT_VARIABLES = ("BENCH_STRICT_PLUGINS", "BENCH_PLUGINS_FATAL")
+
+
+@dataclass
+class Plugin:
+    """One entry point and what became of it.
+
+    Attributes:
+        error: why nothing of it is listed, in one line; None where it loaded.
+        seconds: what importing it and asking for its components took.
+    """
+
+    name: str
+    distribution: str
+    version: str
+    module: str
+    error: str | None = None
+    seconds: float = 0.0
+    components: list[Component] = field(default_factory=list)
+
+    @property
+    def label(self) -> str:
+        """How messages name the plugin."""
+        return f"`{self.name}` ({self.distribution} {self.version})"
+
+
+@dataclass(frozen=True)
+class Offer:
+    """A component and the plugin that offers it."""
+
+    component: Component
+    plugin: Plugin
+
+    @property
+    def name(self) -> str:
+        """The component's name."""
+        return self.component.name
+
+
+class Registry:
+    """All that the installed plugins offer.
+
+    Attributes:
+        plugins: every entry point found, in order of distribution and name.
+        manager: the pluggy manager; its hooks reach every plugin that loaded.
+    """
+
+    def __init__(self) -> None:
+        self.plugins: list[Plugin] = []
+        self.manager = pluggy.PluginManager(hookspecs.PROJECT)
+        self.manager.add_hookspecs(hookspecs)
+        self._offers: dict[str, list[Offer]] = {kind: [] for kind in KINDS}
+        self._by_name: dict[str, dict[str, list[Offer]]] = {kind: {} for kind in KINDS}
+
+    def add(self, plugin: Plugin, load: Callable[[], Any]) -> None:
+        """Load a plugin and list its components, or note why that failed.
+
+        Nothing of a plugin is listed unless all of it is sound.
+        """
+        self.plugins.append(plugin)
+        start = time.perf_counter()
+        try:
+            module = load()
+            self._check_hooks(plugin, module)
+            plugin.components = list(_collect(module))
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # a plugin may even raise SystemExit at import
+            if self.manager.has_plugin(plugin.name):
+                self.manager.unregister(name=plugin.name)
+            plugin.components = []
+            plugin.error = one_line(f"{type(error).__name__}: {error}")
+        plugin.seconds = time.perf_counter() - start
+        for component in plugin.components:
+            offer = Offer(component, plugin)
+            self._offers[component.kind].append(offer)
+            for name in (component.name, *component.aliases):
+                self._by_name[component.kind].setdefault(name, []).append(offer)
+
+    def _check_hooks(self, plugin: Plugin, module: Any) -> None:
+        if self.manager.has_plugin(plugin.name):
+            raise PluginError(f"another plugin is already called `{plugin.name}`")
+        self.manager.register(module, name=plugin.name)
+        callers = self.manager.get_hookcallers(module) or []
+        for caller in callers:
+            if not caller.has_spec():
+                hint = did_you_mean(caller.name, HOOKS)
+                raise PluginError(f"there is no hook `{caller.name}`{hint}")
+
+    def offers(self, kind: str) -> list[Offer]:
+        """Return everything of a kind, in the order of the plugins."""
+        return list(self._offers[kind])
+
+    def names(self, kind: str) -> list[str]:
+        """Return all names of a kind, aliases included, sorted."""
+        return sorted(self._by_name[kind])
+
+    def get(self, kind: str, name: str) -> Offer:
+        """Return the component called `name` or `name@plugin`.
+
+        Raises:
+            UnknownNameError: nothing has that name.
+            AmbiguousNameError: several plugins offer it and none was named.
+        """
+        bare, _, wanted = name.partition("@")
+        found = self._by_name[kind].get(bare, [])
+        if wanted:
+            found = [o for o in found if wanted in (o.plugin.name, o.plugin.distribution)]
+        if len(found) > 1:
+            owners = " and ".join(offer.plugin.label for offer in found)
+            choice = f"{bare}@{found[0].plugin.name}"
+            raise AmbiguousNameError(
+                f"{kind} `{bare}` is offered by {owners}; choose one, for example `{choice}`"
+            )
+        if not found:
+            raise UnknownNameError(self._unknown(kind, name))
+        return found[0]
+
+    def select(self, kind: str, selectors: Iterable[str]) -> list[Offer]:
+        """Return the components that names, globs and `name@plugin` select, each once.
+
+        Raises:
+            UnknownNameError: a selector matches nothing.
+        """
+        chosen: dict[tuple[str, str], Offer] = {}
+        for selector in selectors:
+            bare, _, wanted = selector.partition("@")
+            if _GLOB.search(bare) and bare not in self._by_name[kind]:
+                names = [offer.name for offer in self._offers[kind]]
+                matching = sorted(set(fnmatch.filter(names, bare)))
+                suffix = f"@{wanted}" if wanted else ""
+                found = [self.get(kind, name + suffix) for name in matching]
+            else:
+                found = [self.get(kind, selector)]
+            if not found:
+                plural = KINDS[kind].plural
+                raise UnknownNameError(
+                    f"no {kind} matches `{selector}`; `bench list {plural}` shows them all"
+                )
+            for offer in found:
+                chosen.setdefault((offer.name, offer.plugin.name), offer)
+        return list(chosen.values())
+
+    def default(self, kind: str) -> Offer:
+        """Return the one component of a kind that declares itself the default."""
+        found = [offer for offer in self._offers[kind] if offer.component.default]
+        plural = KINDS[kind].plural
+        if not found:
+            raise UsageError(f"no {kind} is chosen; name one (`bench list {plural}` shows them)")
+        if len(found) > 1:
+            names = listing(f"{offer.name}@{offer.plugin.name}" for offer in found)
+            raise AmbiguousNameError(f"several {plural} want to be the default ({names}); name one")
+        return found[0]
+
+    def _unknown(self, kind: str, name: str) -> str:
+        plural = KINDS[kind].plural
+        hint = did_you_mean(name.partition("@")[0], self._by_name[kind])
+        broken = [plugin.label for plugin in self.plugins if plugin.error]
+        message = f"no {kind} is called `{name}`{hint}; `bench list {plural}` shows them all"
+        if broken and not hint:
+            message += f" (not loaded: {', '.join(broken)}; `bench plugins` says why)"
+        return message
+
+
+def load_registry() -> Registry:
+    """Load every plugin that is installed, or those that `BENCH_PLUGINS` names.
+
+    What plugins print while they load goes to stderr, so that stdout stays parseable.
+
+    Raises:
+        PluginError: one failed and `BENCH_STRICT_PLUGINS=1` makes that fatal.
+    """
+    registry = Registry()
+    only = os.environ.get("BENCH_PLUGINS")
+    wanted = None if only is None else {name.strip() for name in only.split(",") if name.strip()}
+    points = sorted(
+        importlib.metadata.entry_points(group=GROUP),
+        key=lambda point: (point.dist.name if point.dist else "", point.name),
+    )
+    with stdout_to_stderr():
+        for point in points:
+            if wanted is not None and point.name not in wanted:
+                continue
+            plugin = Plugin(
+                name=point.name,
+                distribution=point.dist.name if point.dist else "unknown",
+                version=point.dist.version if point.dist else "unknown",
+                module=point.value,
+            )
+            registry.add(plugin, point.load)
+    missing = (wanted or set()) - {plugin.name for plugin in registry.plugins}
+    if missing:
+        raise UsageError(f"BENCH_PLUGINS names {listing(sorted(missing))}, which is not installed")
+    broken = [plugin for plugin in registry.plugins if plugin.error]
+    if broken and any(os.environ.get(name, "") not in ("", "0") for name in _STRICT_VARIABLES):
+        raise PluginError(f"plugin {broken[0].label} could not be loaded: {broken[0].error}")
+    return registry
+
+
+@contextlib.contextmanager
+def stdout_to_stderr() -> Iterator[None]:
+    """Send to stderr whatever foreign code prints, from C as well as from Python."""
+    sys.stdout.flush()
+    try:
+        saved = os.dup(1)
+        os.dup2(2, 1)
+    except OSError:  # a caller without those descriptors
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+        return
+    try:
+        # redirect_stdout as well: in a notebook or under a test sys.stdout is not descriptor 1.
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+    finally:
+        os.dup2(saved, 1)
+        os.close(saved)
+
+
+def _collect(module: Any) -> Iterator[Component]:
+    """Yield every component that a plugin's hooks return, checked."""
+    seen: set[tuple[str, str]] = set()
+    for kind, spec in KINDS.items():
+        hook = getattr(module, f"register_{spec.plural}", None)
+        if hook is None:
+            continue
+        for component in _returned(hook, spec.plural):
+            if not isinstance(component, spec):
+                raise PluginError(
+                    f"`register_{spec.plural}` returned {type(component).__name__}, "
+                    f"not bench.{spec.__name__}"
+                )
+            names: Sequence[str] = (component.name, *component.aliases)
+            for name in names:
+                if not isinstance(name, str) or not name.strip() or _FORBIDDEN_IN_NAMES.search(name):
+                    raise PluginError(
+                        f"{kind} name {name!r} is empty or holds a comma, `@` or control character"
+                    )
+                if (kind, name) in seen:
+                    raise PluginError(f"it offers {kind} `{name}` twice")
+                seen.add((kind, name))
+            if not callable(component.factory):
+                raise PluginError(f"{kind} `{component.name}` has no callable factory")
+            yield component
+
+
+def _returned(hook: Callable[[], Any], plural: str) -> list[Any]:
+    returned = hook()
+    if returned is None or isinstance(returned, str) or not isinstance(returned, Iterable):
+        raise PluginError(f"`register_{plural}` returned {type(returned).__name__}, not a list")
+    return list(returned)

@@ -1,0 +1,180 @@
+"""The results directory: one folder a run, and an index that can always be made again.
+
+A run counts as finished once its `record.json` is there; it is written last and atomically. The
+SQLite index beside the runs only spares reading what has not changed; it is never the truth.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sqlite3
+from collections.abc import Iterable
+from pathlib import Path
+
+import filelock
+
+from bench import files
+from bench.errors import StoreError, UnknownNameError
+from bench.records import RunRecord
+
+_INDEX_SCHEMA = 1
+
+
+class Store:
+    """A results directory.
+
+    Attributes:
+        warnings: one line for each file that was skipped by the last call of `records`.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.runs = root / "runs"
+        self.warnings: list[str] = []
+
+    def folder(self, run_id: str) -> Path:
+        """Return the folder of a run."""
+        return self.runs / run_id
+
+    def lock(self, run_id: str) -> filelock.BaseFileLock:
+        """Return the lock that the process which carries out a run holds."""
+        return files.lock(self.root / "locks" / f"{run_id}.lock")
+
+    def check_writable(self) -> None:
+        """Raise StoreError now rather than after the first run."""
+        probe = self.root / ".writable"
+        files.write_bytes(probe, b"")
+        probe.unlink(missing_ok=True)
+
+    def read(self, run_id: str) -> RunRecord | None:
+        """Return a run's record, or None where there is none that can be read."""
+        try:
+            text = (self.folder(run_id) / "record.json").read_text("utf-8")
+            return RunRecord.from_dict(json.loads(text))
+        except (OSError, ValueError, StoreError):
+            return None
+
+    def write(self, record: RunRecord) -> None:
+        """Commit a record; from then on the run is finished."""
+        files.write_json(self.folder(record.id) / "record.json", record.to_dict())
+
+    def find(self, prefix: str) -> RunRecord:
+        """Return the one run whose id starts with `prefix`.
+
+        Raises:
+            UnknownNameError: no run does, or several do.
+        """
+        found = [record for record in self.records() if record.id.startswith(prefix)]
+        if not found:
+            raise UnknownNameError(f"no run in `{self.root}` starts with `{prefix}`; see `bench list runs`")
+        if len(found) > 1:
+            ids = ", ".join(f"`{record.id}`" for record in found[:5])
+            raise UnknownNameError(f"{len(found)} runs start with `{prefix}`: {ids}; give more digits")
+        return found[0]
+
+    def records(self) -> list[RunRecord]:
+        """Return every record that can be read, oldest first; name the others in `warnings`."""
+        self.warnings = []
+        present = self._scan()
+        try:
+            texts = self._indexed(present)
+        except sqlite3.Error:
+            # A damaged index, or one that cannot be written here: the files are the truth.
+            with contextlib.suppress(OSError):
+                self._index_path.unlink(missing_ok=True)
+            texts = {run_id: _read_text(path) for run_id, (path, _, _) in present.items()}
+        records = []
+        for run_id, text in texts.items():
+            try:
+                record = RunRecord.from_dict(json.loads(text))
+                if record.id != run_id:
+                    raise StoreError(f"it is the record of run {record.id}")
+                records.append(record)
+            except ValueError:
+                self._skip(run_id, "it is no JSON; was it cut?")
+            except StoreError as error:
+                self._skip(run_id, str(error))
+        records.sort(key=lambda record: (record.finished_at, record.id))
+        return records
+
+    @property
+    def _index_path(self) -> Path:
+        return self.root / "index.sqlite"
+
+    def _skip(self, run_id: str, why: str) -> None:
+        self.warnings.append(f"skipped `{self.folder(run_id) / 'record.json'}`: {why}")
+
+    def _scan(self) -> dict[str, tuple[Path, int, int]]:
+        """Return the records on disk: run id -> (path, modification time, size)."""
+        present: dict[str, tuple[Path, int, int]] = {}
+        try:
+            entries = sorted(os.scandir(self.runs), key=lambda entry: entry.name)
+        except FileNotFoundError:
+            return present
+        except OSError as error:
+            raise StoreError(f"cannot read `{self.runs}`: {error.strerror}") from error
+        for entry in entries:
+            path = Path(entry.path) / "record.json"
+            try:
+                status = path.stat()
+            except FileNotFoundError:
+                if not entry.is_dir():
+                    self.warnings.append(f"skipped `{entry.path}`: it is no run folder")
+                continue
+            except OSError:
+                self.warnings.append(f"skipped `{entry.path}`: it is no run folder")
+                continue
+            present[entry.name] = (path, status.st_mtime_ns, status.st_size)
+        return present
+
+    def _indexed(self, present: dict[str, tuple[Path, int, int]]) -> dict[str, str]:
+        if not present:
+            return {}
+        with contextlib.closing(sqlite3.connect(self._index_path, timeout=5)) as database:
+            (version,) = database.execute("PRAGMA user_version").fetchone()
+            if version != _INDEX_SCHEMA:
+                database.execute("DROP TABLE IF EXISTS runs")
+                database.execute(
+                    "CREATE TABLE runs (id TEXT PRIMARY KEY, mtime INTEGER, size INTEGER, "
+                    "record TEXT)"
+                )
+                database.execute(f"PRAGMA user_version = {_INDEX_SCHEMA}")
+            known = {
+                row[0]: row[1:] for row in database.execute("SELECT id, mtime, size, record FROM runs")
+            }
+            texts: dict[str, str] = {}
+            changed = []
+            for run_id, (path, mtime, size) in present.items():
+                row = known.get(run_id)
+                if row is not None and row[:2] == (mtime, size):
+                    texts[run_id] = row[2]
+                else:
+                    texts[run_id] = _read_text(path)
+                    changed.append((run_id, mtime, size, texts[run_id]))
+            gone = [(run_id,) for run_id in known if run_id not in present]
+            database.executemany("INSERT OR REPLACE INTO runs VALUES (?, ?, ?, ?)", changed)
+            database.executemany("DELETE FROM runs WHERE id = ?", gone)
+            database.commit()
+        return texts
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError):
+        return ""
+
+
+def prune_weights(store: Store, cells: Iterable[str]) -> None:
+    """Keep weights only of the run with the best val accuracy in each of the given cells."""
+    wanted = set(cells)
+    by_cell: dict[str, list[RunRecord]] = {}
+    for record in store.records():
+        if record.spec.cell in wanted:
+            by_cell.setdefault(record.spec.cell, []).append(record)
+    for records in by_cell.values():
+        records.sort(key=lambda r: r.metrics.get("val", {}).get("accuracy") or 0.0, reverse=True)
+        for record in records[1:]:
+            (store.folder(record.id) / "model.safetensors").unlink(missing_ok=True)
