@@ -253,9 +253,7 @@ def _arrays(content: Any, where: str, image_size: int | None) -> tuple[Images, L
     if images.dtype != np.uint8:
         raise PluginError(f"{where} images are {images.dtype}; uint8 is needed")
     if labels.ndim != 1 or len(labels) != len(images):
-        raise PluginError(
-            f"{where} has {len(images)} images, but labels of shape {labels.shape}"
-        )
+        raise PluginError(f"{where} has {len(images)} images, but labels of shape {labels.shape}")
     if not np.issubdtype(labels.dtype, np.integer):
         raise PluginError(f"{where} labels are {labels.dtype}; integers are needed")
     return images, labels.astype(np.int64)

@@ -35,7 +35,9 @@ def atomic_open(path: Path) -> Iterator[IO[bytes]]:
         raise StoreError(f"cannot write `{path}`: {error.strerror or error}") from error
     temporary = Path(name)
     try:
-        with os.fdopen(descriptor, "wb") as file:
+        os.close(descriptor)
+        # Opened by its name, so that `file.name` is a path for libraries that insist on one.
+        with temporary.open("wb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())

@@ -63,20 +63,23 @@ def cpu_count() -> int:
         return os.cpu_count() or 1
 
 
-def measure_gflops(seconds: float = 0.05) -> float:
-    """Return the best rate of a small float32 matrix product, in 1e9 operations a second.
+def measure_gflops(seconds: float = 0.1) -> float:
+    """Return the best rate of a small float32 matrix product on one core, in 1e9 flop/s.
 
-    The best of many repetitions, since a shared machine only ever makes one slower.
+    One core, since products on several are slowed beyond measure by whatever else runs; the best
+    of many repetitions, since a shared machine only ever makes one slower.
     """
     import numpy as np
+    from threadpoolctl import threadpool_limits
 
-    size = 256
+    size = 192
     a = np.ones((size, size), np.float32)
     b = np.ones((size, size), np.float32)
     best = float("inf")
-    end = time.perf_counter() + seconds
-    while time.perf_counter() < end:
-        start = time.perf_counter()
-        a @ b
-        best = min(best, time.perf_counter() - start)
+    with threadpool_limits(1):
+        end = time.perf_counter() + seconds
+        while time.perf_counter() < end:
+            start = time.perf_counter()
+            a @ b
+            best = min(best, time.perf_counter() - start)
     return 2 * size**3 / best / 1e9

@@ -10,6 +10,7 @@ import fnmatch
 import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from bench import datastore, hardware, provenance
@@ -25,19 +26,32 @@ from bench.text import did_you_mean, listing
 PROTOCOL = "protocol"
 
 
-def plan(config: ExperimentConfig, registry: Registry) -> list[RunSpec]:
+@dataclass(frozen=True)
+class Plan:
+    """The runs of an experiment, in order, and the executor that is to carry them out."""
+
+    runs: list[RunSpec]
+    executor: ComponentRef
+
+
+def plan(config: ExperimentConfig, registry: Registry) -> Plan:
     """Return the runs of an experiment: datasets × protocols × models × optimizers × seeds.
 
     Raises:
         UsageError: a name, param or field that is unknown, ambiguous or ill-typed.
     """
     if not config.models:
-        raise UsageError("no model is chosen; try `--models resnet50,mobilenet` (`bench list models`)")
+        raise UsageError(
+            "no model is chosen; try `--models resnet50,mobilenet` (`bench list models`)"
+        )
     datasets = _chosen(config.datasets, "dataset", registry)
     models = _chosen(config.models, "model", registry)
     optimizers = _chosen(config.optimizers, "optimizer", registry)
     overrides = _Overrides(config.set)
-    specs = []
+    executors = list(overrides.variants(_by_name("executor", config.executor, registry)))
+    if len(executors) > 1:
+        raise ConfigError(f"`{executors[0].name}` is the executor; its params take one value each")
+    specs: dict[str, RunSpec] = {}
     for dataset in datasets:
         assert isinstance(dataset.component, Dataset)
         for fields in _protocols(config, dataset, overrides):
@@ -51,21 +65,25 @@ def plan(config: ExperimentConfig, registry: Registry) -> list[RunSpec]:
             for chosen in itertools.product(*groups):
                 pins = _pins([offer for offer, _ in chosen])
                 protocol = Protocol(**{**fields, **pins}).model_dump()
-                refs = [ref for _, ref in chosen]
-                specs.extend(
-                    RunSpec(
-                        *refs,
+                refs = {offer.component.kind: ref for offer, ref in chosen}
+                for seed in range(config.seeds):
+                    spec = RunSpec(
+                        dataset=refs["dataset"],
+                        model=refs["model"],
+                        optimizer=refs["optimizer"],
+                        schedule=refs["schedule"],
+                        loss=refs["loss"],
                         protocol=protocol,
                         seed=seed,
-                        pinned=tuple(sorted(pins)),
+                        pinned={name: fields[name] for name in pins},
                         mode=Mode.DETERMINISTIC if config.deterministic else Mode.FAST,
                         device=hardware.guess_device(config.device),
                         data_dir=str(config.data_dir.absolute()) if config.data_dir else None,
                     )
-                    for seed in range(config.seeds)
-                )
+                    # A grid over a pinned field gives the same run more than once.
+                    specs.setdefault(f"{spec.cell} {seed}", spec)
     overrides.check_all_used()
-    return specs
+    return Plan(list(specs.values()), executors[0])
 
 
 @dataclass(frozen=True)
@@ -77,12 +95,14 @@ class PlannedRun:
         cached: finished before; nothing is left to do.
         seconds: estimate of what is left, worker start not included.
         data: what is known of the dataset's size.
+        parameters: of the model, as far as known.
     """
 
     spec: RunSpec
     cached: bool
     seconds: float
     data: DatasetHints | None
+    parameters: int | None
 
 
 def forecast(
@@ -115,7 +135,8 @@ def forecast(
             record = None if rerun else store.read(spec.id)
             cached = record is not None and record.status is RunStatus.OK
         seconds = 0.0 if cached else estimate_seconds(spec, model.hints, hints, history)
-        result.append(PlannedRun(spec, cached, seconds, hints))
+        parameters = model.hints.parameters if model.hints else None
+        result.append(PlannedRun(spec, cached, seconds, hints, parameters))
     return result
 
 
@@ -132,10 +153,8 @@ def stored_dataset(offer: Offer, spec: RunSpec) -> datastore.StoredDataset | Non
         ) from error
 
 
-def data_dir_of(spec: RunSpec) -> Any:
+def data_dir_of(spec: RunSpec) -> Path | None:
     """Return the run's data folder as a path, or None."""
-    from pathlib import Path
-
     return Path(spec.data_dir) if spec.data_dir else None
 
 

@@ -32,7 +32,7 @@ def complete(
     spec: RunSpec, registry: Registry, fingerprint: str | None, device_name: str
 ) -> RunSpec:
     """Return the spec with its key, which makes it a run with an id."""
-    components = {}
+    components: dict[str, dict[str, Any]] = {}
     for kind, ref in spec.components.items():
         offer = registry.get(kind, f"{ref.name}@{ref.plugin}")
         components[kind] = {
@@ -91,15 +91,18 @@ def component_source(factory: Callable[..., Any]) -> str:
     """Return a hash of the source that defines a component.
 
     It covers the factory's definition and, transitively, the definitions that it names in its
-    own module and in other modules of its top-level package. A class counts whole. Comments,
-    docstrings and layout do not count.
+    own module and in other modules of its top-level package, and the arguments that a partial
+    binds. A class counts whole. Comments, docstrings and layout do not count.
     """
+    bound: list[str] = []
     while isinstance(factory, functools.partial):
+        bound.append(repr((factory.args, sorted(factory.keywords.items()))))
         factory = factory.func
     factory = inspect.unwrap(factory)
     name = getattr(factory, "__qualname__", type(factory).__qualname__).split(".")[0]
     module = getattr(factory, "__module__", None) or type(factory).__module__
-    return _source_of(module, name)
+    source = _source_of(module, name)
+    return digest([source, bound])[:16] if bound else source
 
 
 @functools.cache

@@ -108,7 +108,7 @@ class RunSpec:
 
     Attributes:
         protocol: every protocol field, resolved.
-        pinned: the protocol fields that a component fixed.
+        pinned: the protocol fields that a component fixed, with the values they would have had.
         device: `cpu` or `cuda`.
         data_dir: where the user keeps datasets; no part of the run's identity.
         key: all that can change the result (see `bench.provenance`); empty until the dataset's
@@ -122,7 +122,7 @@ class RunSpec:
     loss: ComponentRef
     protocol: Mapping[str, Any]
     seed: int
-    pinned: tuple[str, ...] = ()
+    pinned: Mapping[str, Any] = field(default_factory=dict)
     purpose: Purpose = Purpose.FINAL
     mode: Mode = Mode.FAST
     device: str = "cpu"
@@ -174,7 +174,7 @@ class RunSpec:
         values = dict(data)
         for kind in ("dataset", "model", "optimizer", "schedule", "loss"):
             values[kind] = ComponentRef(**values[kind])
-        values["pinned"] = tuple(values["pinned"])
+        values["pinned"] = dict(values["pinned"])
         values["purpose"] = Purpose(values["purpose"])
         values["mode"] = Mode(values["mode"])
         return cls(**values)
@@ -294,7 +294,9 @@ class RunRecord:
                 finished_at=str(data["finished_at"]),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise StoreError(f"it is not a whole record ({type(error).__name__}: {error})") from error
+            raise StoreError(
+                f"it is not a whole record ({type(error).__name__}: {error})"
+            ) from error
         if not record.spec.key or record.id != data.get("id"):
             raise StoreError("its id does not fit its key")
         return record

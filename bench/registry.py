@@ -265,7 +265,11 @@ def _collect(module: Any) -> Iterator[Component]:
                 )
             names: Sequence[str] = (component.name, *component.aliases)
             for name in names:
-                if not isinstance(name, str) or not name.strip() or _FORBIDDEN_IN_NAMES.search(name):
+                if (
+                    not isinstance(name, str)
+                    or not name.strip()
+                    or _FORBIDDEN_IN_NAMES.search(name)
+                ):
                     raise PluginError(
                         f"{kind} name {name!r} is empty or holds a comma, `@` or control character"
                     )

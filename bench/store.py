@@ -68,10 +68,14 @@ class Store:
         """
         found = [record for record in self.records() if record.id.startswith(prefix)]
         if not found:
-            raise UnknownNameError(f"no run in `{self.root}` starts with `{prefix}`; see `bench list runs`")
+            raise UnknownNameError(
+                f"no run in `{self.root}` starts with `{prefix}`; see `bench list runs`"
+            )
         if len(found) > 1:
             ids = ", ".join(f"`{record.id}`" for record in found[:5])
-            raise UnknownNameError(f"{len(found)} runs start with `{prefix}`: {ids}; give more digits")
+            raise UnknownNameError(
+                f"{len(found)} runs start with `{prefix}`: {ids}; give more digits"
+            )
         return found[0]
 
     def records(self) -> list[RunRecord]:
@@ -142,7 +146,8 @@ class Store:
                 )
                 database.execute(f"PRAGMA user_version = {_INDEX_SCHEMA}")
             known = {
-                row[0]: row[1:] for row in database.execute("SELECT id, mtime, size, record FROM runs")
+                row[0]: row[1:]
+                for row in database.execute("SELECT id, mtime, size, record FROM runs")
             }
             texts: dict[str, str] = {}
             changed = []

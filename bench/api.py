@@ -1,0 +1,108 @@
+"""The Python door: run an experiment, read its records."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench import leaderboard
+from bench.config import ExperimentConfig
+from bench.console import Console
+from bench.leaderboard import Leaderboard
+from bench.plan import Plan, PlannedRun, forecast, plan
+from bench.records import RunRecord, RunSpec, RunStatus
+from bench.registry import Registry, load_registry
+from bench.runner import Observer, Outcome, Runner
+from bench.store import Store
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass
+class Result:
+    """What an experiment gave.
+
+    Attributes:
+        leaderboard: the experiment's own runs, ranked.
+        records: one for each run that ended.
+        interrupted: whether it was stopped before all had ended.
+    """
+
+    leaderboard: Leaderboard
+    records: list[RunRecord] = field(default_factory=list)
+    interrupted: bool = False
+
+    @property
+    def failed(self) -> list[RunRecord]:
+        """The runs that did not end well."""
+        return [record for record in self.records if record.status is not RunStatus.OK]
+
+    def __str__(self) -> str:
+        return leaderboard.to_markdown(self.leaderboard)
+
+    def _repr_markdown_(self) -> str:
+        """Show the leaderboard as a table in a notebook."""
+        return str(self)
+
+
+def run(**values: Any) -> Result:
+    """Run an experiment, as `bench run` does, and return its results.
+
+    Args:
+        values: the words of the command line and of experiment files, for example
+            `models="resnet50,mobilenet", seeds=3, epochs=2, set={"adamw.lr": [1e-3, 2e-3]}`.
+
+    Raises:
+        BenchError: a name, value, dataset or machine is not as it should be, in one line.
+            A run that fails raises nothing: it is a record with its cause.
+    """
+    config = ExperimentConfig.create(values)
+    registry = load_registry()
+    planned = prepare(config, registry)
+    return execute(config, registry, *planned, Console(live=False))
+
+
+def prepare(config: ExperimentConfig, registry: Registry) -> tuple[Plan, list[PlannedRun]]:
+    """Return what an experiment would do, without doing any of it."""
+    store = Store(config.results)
+    what = plan(config, registry)
+    return what, forecast(what.runs, registry, store, config.rerun)
+
+
+def execute(
+    config: ExperimentConfig,
+    registry: Registry,
+    what: Plan,
+    planned: list[PlannedRun],
+    observer: Observer,
+) -> Result:
+    """Carry out a plan, write the leaderboard files and return the experiment's own results."""
+    store = Store(config.results)
+    registry.manager.register(observer, name="console")
+    try:
+        outcome: Outcome = Runner(config, what.executor, registry, store, observer).run(planned)
+    finally:
+        registry.manager.unregister(name="console")
+    if store.runs.exists():
+        leaderboard.write(leaderboard.build(store.records(), store), store)
+    for warning in store.warnings:
+        observer.message(f"warning: {warning}")
+    board = leaderboard.build(outcome.records, store)
+    return Result(board, outcome.records, outcome.interrupted)
+
+
+def load_records(results: str | Path = "results") -> pd.DataFrame:
+    """Return every stored run as one row of a tidy DataFrame.
+
+    Columns are the record's plain fields; nested ones are joined with dots, for example
+    `metrics.test.accuracy`, `params.optimizer.lr` and `timing.train_seconds`.
+    """
+    import pandas as pd
+
+    rows = [record.to_dict() for record in Store(Path(results)).records()]
+    return pd.json_normalize(rows)
+
+
+__all__ = ["Result", "RunSpec", "execute", "load_records", "prepare", "run"]

@@ -1,0 +1,118 @@
+"""The command line: one file per verb, imported only when it is called for."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from typing import Any
+
+import click
+
+from bench.errors import BenchError
+
+# name -> (module, one-line help): help and completion need neither.
+COMMANDS = {
+    "run": ("bench.cli.run", "Train every cell of an experiment and rank the results."),
+    "list": ("bench.cli.list", "List components of a kind, or runs."),
+    "leaderboard": ("bench.cli.leaderboard", "Rank what is stored in a results folder."),
+    "show": ("bench.cli.show", "Show one run: settings, metrics, curves, environment."),
+    "why": ("bench.cli.why", "Say why a run would or would not be reused."),
+    "plugins": ("bench.cli.plugins", "List plugins, and why one could not be loaded."),
+    "doctor": ("bench.cli.doctor", "Check python, torch, GPU, plugins, data and disk."),
+    "completion": ("bench.cli.completion", "Print the completion script for a shell."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group that imports a command's module only when that command is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names in the order of the table."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        """Import and return a command."""
+        if name not in COMMANDS:
+            return None
+        command = importlib.import_module(COMMANDS[name][0]).command
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of commands without importing any."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command, or suggest the nearest one."""
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            from bench.text import did_you_mean
+
+            hint = did_you_mean(args[0], COMMANDS)
+            raise click.UsageError(f"there is no command `{args[0]}`{hint}; see `bench --help`")
+        return super().resolve_command(ctx, args)
+
+
+def _print_version(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+    if value and not ctx.resilient_parsing:
+        from importlib.metadata import version
+
+        click.echo(f"bench {version('bench-harness')}")
+        ctx.exit()
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_version,
+    help="Show the version and exit.",
+)
+@click.pass_context
+def cli(ctx: click.Context, debug: bool) -> None:
+    """Benchmark image classifiers: train, measure and rank them, honestly.
+
+    Try `bench run --models resnet50,mobilenet`.
+    """
+    ctx.obj = {"debug": debug}
+
+
+def main(arguments: list[str] | None = None) -> Any:
+    """Run a command line and exit with its code; expected errors are one line on stderr."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    # Also after the verb, where a user who has just seen an error will put it.
+    debug = "--debug" in arguments
+    arguments = [word for word in arguments if word != "--debug"]
+    if debug:
+        arguments = ["--debug", *arguments]
+    try:
+        code = cli.main(args=arguments, prog_name="bench", standalone_mode=False)
+    except click.exceptions.Exit as error:
+        sys.exit(error.exit_code)
+    except click.Abort:
+        sys.exit(130)
+    except click.ClickException as error:
+        from bench.text import one_line
+
+        click.echo(f"error: {one_line(error.format_message())}", err=True)
+        sys.exit(2)
+    except BenchError as error:
+        if debug:
+            raise
+        from bench.text import one_line
+
+        click.echo(f"error: {one_line(str(error), 2000)}", err=True)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:
+        # A reader such as `head` has seen enough; Python would complain about it at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    sys.exit(code if isinstance(code, int) else 0)

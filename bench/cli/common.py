@@ -1,0 +1,81 @@
+"""Options and outputs that several verbs share."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from bench import files
+from bench.registry import Registry, load_registry
+from bench.specs import KINDS
+
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+results_option = click.option(
+    "--results",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("results"),
+    show_default=True,
+    help="Folder with the records.",
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+def registry_with_warnings() -> Registry:
+    """Load the plugins and say in one line each which of them are broken."""
+    registry = load_registry()
+    for plugin in registry.plugins:
+        if plugin.error:
+            click.echo(
+                f"warning: plugin `{plugin.name}` of {plugin.distribution} {plugin.version} "
+                f"could not be loaded: {plugin.error}",
+                err=True,
+            )
+    return registry
+
+
+def print_json(value: Any) -> None:
+    """Print plain data as JSON."""
+    click.echo(files.dump_json(value, indent=1))
+
+
+def print_warnings(warnings: Iterable[str]) -> None:
+    """Print warnings on stderr."""
+    for warning in warnings:
+        click.echo(f"warning: {warning}", err=True)
+
+
+def print_columns(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print aligned columns, with headings on a terminal only, so that pipes stay simple."""
+    from bench.text import one_line
+
+    table = [[one_line(cell, 120) for cell in row] for row in rows]
+    if sys.stdout.isatty():
+        table.insert(0, list(headings))
+    if not table:
+        return
+    widths = [max(len(row[i]) for row in table) for i in range(len(headings))]
+    for row in table:
+        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        click.echo("  ".join(cells).rstrip())
+
+
+def complete_names(kind: str) -> Callable[[click.Context, click.Parameter, str], list[str]]:
+    """Return a completion of comma-separated component names."""
+
+    def complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+        head, comma, last = incomplete.rpartition(",")
+        names = load_registry().names(kind)
+        return [head + comma + name for name in names if name.startswith(last)]
+
+    return complete
+
+
+def complete_kinds(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """Complete the plural of a kind."""
+    plurals = [*(spec.plural for spec in KINDS.values()), "runs"]
+    return [plural for plural in plurals if plural.startswith(incomplete)]

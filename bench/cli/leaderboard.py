@@ -1,0 +1,41 @@
+"""`bench leaderboard`: rank what is stored."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from bench import leaderboard
+from bench.cli.common import print_json, print_warnings, results_option
+from bench.store import Store
+
+FORMATS = ("table", "md", "csv", "json")
+
+
+@click.command("leaderboard")
+@results_option
+@click.option("--format", "form", type=click.Choice(FORMATS), default="table", help="How to print.")
+@click.option(
+    "--sort",
+    type=click.Choice(list(leaderboard.SORTS)),
+    default="accuracy",
+    show_default=True,
+    help="Column to order rows by; ranks stay those of the test accuracy.",
+)
+@click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
+def command(results: Path, form: str, sort: str, as_json: bool) -> None:
+    """Rank what is stored in a results folder, within one dataset and protocol each."""
+    store = Store(results)
+    board = leaderboard.build(store.records(), store, sort)
+    print_warnings(store.warnings)
+    if as_json or form == "json":
+        print_json(board.to_dict())
+    elif form == "md":
+        click.echo(leaderboard.to_markdown(board), nl=False)
+    elif form == "csv":
+        click.echo(leaderboard.to_csv(board), nl=False)
+    else:
+        from bench.console import print_leaderboard
+
+        print_leaderboard(board)

@@ -1,0 +1,156 @@
+"""`bench run`: from flags and a file to a ranked leaderboard."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+from pydantic.fields import FieldInfo
+
+from bench import api, files
+from bench.cli.common import complete_names, print_json, registry_with_warnings
+from bench.config import ExperimentConfig, Protocol, parse_set, read_file, to_toml
+from bench.console import Console, plan_summary, plan_table, print_leaderboard, terminal
+from bench.errors import BenchError
+from bench.plan import PlannedRun
+from bench.records import digest
+from bench.text import byte_size
+
+_COMPLETIONS = {
+    "datasets": "dataset",
+    "models": "model",
+    "optimizers": "optimizer",
+    "executor": "executor",
+    "schedule": "schedule",
+    "loss": "loss",
+}
+_FLAGS = ("deterministic", "rerun", "fail_fast")
+
+
+def _options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add an option for each field of the config and of the protocol."""
+    fields = {**ExperimentConfig.model_fields, **Protocol.model_fields}
+    del fields["protocol"]
+    for name, field in reversed(fields.items()):
+        function = _option(name, field)(function)
+    return function
+
+
+def _option(name: str, field: FieldInfo) -> Callable[..., Any]:
+    flag = f"--{name.replace('_', '-')}"
+    text = (field.description or "").replace("`", "")
+    default = field.get_default(call_default_factory=True)
+    if name in _FLAGS:
+        return click.option(flag, name, is_flag=True, default=None, help=text)
+    if name == "set":
+        return click.option(flag, name, multiple=True, metavar="NAME.PARAM=V1,V2", help=text)
+    if default not in (None, (), {}):
+        text += f"  [default: {default}]"
+    kind = _COMPLETIONS.get(name)
+    complete = complete_names(kind) if kind else None
+    metavar = "NAMES" if name in ("datasets", "models", "optimizers") else "VALUE"
+    return click.option(flag, name, metavar=metavar, help=text, shell_complete=complete)
+
+
+@click.command("run")
+@click.option(
+    "-c",
+    "--config",
+    "files_given",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="Experiment file, TOML or YAML; flags override it.",
+)
+@_options
+@click.option("--plan", "only_plan", is_flag=True, help="Show what would be done and stop.")
+@click.option(
+    "--save-config",
+    type=click.Path(path_type=Path),
+    help="Write what the flags mean as an experiment file.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the leaderboard as JSON.")
+def command(
+    files_given: tuple[Path, ...],
+    only_plan: bool,
+    save_config: Path | None,
+    as_json: bool,
+    **flags: Any,
+) -> int:
+    """Train every cell of an experiment and rank the results.
+
+    What is finished already is reused; what was interrupted or failed is done again.
+    """
+    config = _config(files_given, flags)
+    if save_config is not None:
+        files.write_text(save_config, to_toml(config.values()))
+    registry = registry_with_warnings()
+    what, planned = api.prepare(config, registry)
+    if only_plan:
+        _print_plan(planned, config, as_json)
+        return 0
+    with Console(live=True) as console:
+        console.plan(planned, config.workers)
+        _keep_command(config)
+        result = api.execute(config, registry, what, planned, console)
+    if as_json:
+        print_json(result.leaderboard.to_dict())
+    else:
+        print_leaderboard(result.leaderboard)
+    if result.interrupted:
+        click.echo("interrupted; the same command goes on from here", err=True)
+        return 130
+    return 1 if result.failed else 0
+
+
+def _config(paths: tuple[Path, ...], flags: dict[str, Any]) -> ExperimentConfig:
+    """Merge files and flags; a flag wins over a file, a later file over an earlier one."""
+    values: dict[str, Any] = {}
+    for path in paths:
+        content = {key.replace("-", "_"): value for key, value in read_file(path).items()}
+        # Checked alone first, so that a wrong key is blamed on its file.
+        ExperimentConfig.create(content, f"`{path}`")
+        values.update(content)
+    given = {name: value for name, value in flags.items() if value not in (None, ())}
+    overrides = parse_set(given.pop("set", ()))
+    values.update(given)
+    if overrides:
+        values["set"] = {**values.get("set", {}), **overrides}
+    return ExperimentConfig.create(values, "the command line")
+
+
+def _print_plan(planned: list[PlannedRun], config: ExperimentConfig, as_json: bool) -> None:
+    disk = sum(_disk_bytes(run, config) for run in planned if not run.cached)
+    if as_json:
+        rows = [
+            {**run.spec.to_dict(), "cached": run.cached, "estimated_seconds": run.seconds}
+            for run in planned
+        ]
+        print_json({"schema": 1, "runs": rows, "disk_bytes": disk})
+        return
+    console = terminal(sys.stdout)
+    console.print(plan_table(planned))
+    console.print(f"{plan_summary(planned, config.workers)}, {byte_size(disk)} of disk")
+
+
+def _disk_bytes(run: PlannedRun, config: ExperimentConfig) -> float:
+    """Return what a run will add to the results folder, at most."""
+    data = run.data
+    images = (data.test + data.train * run.spec.protocol["val"]) if data else 10_000
+    # Predictions are some dozens of bytes an image; weights dominate where they are kept.
+    weights = 4 * (run.parameters or 0) if config.keep == "best" else 0
+    return 20_000 + 40 * images + weights
+
+
+def _keep_command(config: ExperimentConfig) -> None:
+    """Leave beside the results the file that makes them again."""
+    line = shlex.join(["bench", *sys.argv[1:]])
+    text = f"# {line}\n{to_toml(config.values())}"
+    name = digest(text)[:8]
+    try:
+        files.write_text(config.results / "experiments" / f"{name}.toml", text)
+    except BenchError as error:
+        click.echo(f"warning: {error}", err=True)

@@ -1,0 +1,243 @@
+"""What a person sees while runs are under way: itself an observer of the plugin door's hooks.
+
+Progress goes to stderr: a live table on a terminal, plain lines where it is piped. Results go to
+stdout.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import IO, Any, Self
+
+from rich.console import Console as RichConsole
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from bench import estimate, leaderboard
+from bench.hookspecs import hookimpl
+from bench.leaderboard import Block, Leaderboard
+from bench.plan import PlannedRun
+from bench.records import EpochMetrics, RunRecord, RunSpec, RunStatus
+from bench.text import duration, one_line
+
+PIPED_WIDTH = 160
+MAX_PLAN_ROWS = 40
+
+
+@dataclass
+class _Active:
+    """A run on the live table."""
+
+    spec: RunSpec
+    started: float
+    metrics: EpochMetrics | None = None
+
+
+class Console:
+    """Shows the plan, the progress and the failures of an experiment on stderr."""
+
+    def __init__(self, *, live: bool) -> None:
+        self._rich = terminal(sys.stderr)
+        self._active: dict[str, _Active] = {}
+        self._total = 0
+        self._ended = 0
+        self._live: Live | None = None
+        if live and self._rich.is_terminal:
+            self._live = Live(
+                console=self._rich,
+                get_renderable=self._table,
+                refresh_per_second=4,
+                transient=True,
+            )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    def plan(self, planned: Sequence[PlannedRun], workers: int) -> None:
+        """Show the matrix of runs, what is finished already, and when it will be done."""
+        self._total = sum(not run.cached for run in planned)
+        self._rich.print(plan_table(planned))
+        self._rich.print(Text(plan_summary(planned, workers)))
+        if self._live is not None and self._total:
+            self._live.start()
+
+    def message(self, text: str) -> None:
+        """Print one line."""
+        self._rich.print(Text(one_line(text)))
+
+    def sized(self, spec: RunSpec, facts: dict[str, Any]) -> None:
+        """Print what the rehearsal of a cell found."""
+        size = facts["input_size"]
+        wanted = spec.protocol["input_size"]
+        chosen = "" if wanted in (None, size) else f" (it takes no {wanted} px)"
+        self.message(
+            f"  {spec.model.name} with {spec.optimizer.name} on {spec.dataset.name}: "
+            f"{size}×{size} px{chosen}, {leaderboard.count(facts['parameters'])} parameters, "
+            f"{duration(facts['step_seconds'])} a step"
+        )
+
+    @hookimpl
+    def run_started(self, run: RunSpec) -> None:
+        """Add a run to the table."""
+        self._active[run.id] = _Active(run, time.monotonic())
+        if self._live is None:
+            self.message(f"{self._progress()} {run.label}: started ({run.id})")
+
+    @hookimpl
+    def epoch_finished(self, run: RunSpec, metrics: EpochMetrics) -> None:
+        """Update a run's row, or print a line."""
+        active = self._active.get(run.id)
+        if active is not None:
+            active.metrics = metrics
+        if self._live is None and active is not None:
+            self.message(
+                f"{self._progress()} {run.label}: epoch {metrics.epoch}/{metrics.epochs}, "
+                f"loss {metrics.train_loss:.4f}, val accuracy {metrics.val_accuracy:.1%}, "
+                f"{metrics.images_per_second:,.0f} images/s, {self._left(active)} left"
+            )
+
+    @hookimpl
+    def run_finished(self, record: RunRecord) -> None:
+        """Print how a run ended; a failure at once and with its cause."""
+        self._active.pop(record.id, None)
+        self._ended += 1
+        label = record.spec.label
+        if record.status is RunStatus.OK:
+            test = record.metrics["test"]
+            seconds = duration(float(record.timing["wall_seconds"]))
+            text = f"test accuracy {test['accuracy']:.1%} of {test['n']:,}, {seconds}"
+            self._rich.print(Text(f"{self._progress()} {label}: {text}"))
+        else:
+            line = Text(f"{self._progress()} {label}: ")
+            line.append(str(record.status), style="bold red")
+            line.append(f": {record.error} ({record.id})")
+            self._rich.print(line)
+
+    def _progress(self) -> str:
+        return f"[{self._ended}/{self._total}]" if self._total else "·"
+
+    def _left(self, active: _Active) -> str:
+        metrics = active.metrics
+        if metrics is None:
+            return "–"
+        spent = time.monotonic() - active.started
+        return duration(spent / metrics.epoch * (metrics.epochs - metrics.epoch))
+
+    def _table(self) -> Table:
+        table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+        for heading in ("run", "epoch", "loss", "val accuracy", "images/s", "left"):
+            table.add_column(heading, justify="left" if heading == "run" else "right")
+        for active in list(self._active.values()):
+            metrics = active.metrics
+            values = ["–"] * 4
+            epochs = active.spec.protocol["epochs"]
+            if metrics is not None:
+                values = [
+                    f"{metrics.epoch}/{epochs}",
+                    f"{metrics.train_loss:.4f}",
+                    f"{metrics.val_accuracy:.1%}",
+                    f"{metrics.images_per_second:,.0f}",
+                ]
+            else:
+                values[0] = f"0/{epochs}"
+            cells = [active.spec.label, *values, self._left(active)]
+            table.add_row(*(Text(cell) for cell in cells))
+        return table
+
+
+def terminal(file: IO[str]) -> RichConsole:
+    """Return a rich console for a stream, wide where it is piped into a file."""
+    wide = None if file.isatty() else PIPED_WIDTH
+    return RichConsole(file=file, width=wide, highlight=False, markup=False, emoji=False)
+
+
+def plan_table(planned: Sequence[PlannedRun]) -> Table:
+    """Return the matrix of an experiment, one line for each cell."""
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    for heading in ("dataset", "model", "optimizer", "protocol", "seeds", "finished", "estimate"):
+        table.add_column(
+            heading, justify="right" if heading in ("finished", "estimate") else "left"
+        )
+    cells: dict[str, list[PlannedRun]] = {}
+    for run in planned:
+        cells.setdefault(run.spec.cell, []).append(run)
+    for runs in list(cells.values())[:MAX_PLAN_ROWS]:
+        spec = runs[0].spec
+        seconds = sum(run.seconds for run in runs)
+        cached = sum(run.cached for run in runs)
+        row = [
+            spec.dataset.name,
+            spec.model.name,
+            _optimizer(spec),
+            f"{spec.protocol['epochs']} epochs, batch {spec.protocol['batch_size']}, "
+            f"{spec.protocol['schedule']}",
+            str(len(runs)),
+            f"{cached} of {len(runs)}" if cached else "–",
+            duration(seconds) if seconds else "–",
+        ]
+        table.add_row(*(Text(cell) for cell in row))
+    if len(cells) > MAX_PLAN_ROWS:
+        table.add_row(Text(f"… and {len(cells) - MAX_PLAN_ROWS} more"))
+    return table
+
+
+def plan_summary(planned: Sequence[PlannedRun], workers: int) -> str:
+    """Return the plan in one line: runs, what is finished, time and place needed."""
+    open_runs = [run for run in planned if not run.cached]
+    text = f"{len(planned)} runs" if len(planned) != 1 else "1 run"
+    if not open_runs:
+        return f"{text}, all finished before"
+    if len(open_runs) < len(planned):
+        text += f", {len(planned) - len(open_runs)} finished before"
+    device = open_runs[0].spec.device
+    total = estimate.total_seconds([run.seconds for run in open_runs], device, workers)
+    return f"{text}, about {duration(total)} on {device}"
+
+
+def _optimizer(spec: RunSpec) -> str:
+    return (
+        f"{spec.optimizer.name} (lr {spec.optimizer.params['lr']:g})"
+        if isinstance(spec.optimizer.params.get("lr"), float)
+        else spec.optimizer.name
+    )
+
+
+def print_leaderboard(board: Leaderboard) -> None:
+    """Print every block as a table on stdout, its answer below it."""
+    console = terminal(sys.stdout)
+    for number, block in enumerate(board.blocks):
+        if number:
+            console.print()
+        console.print(_block_table(block))
+        note = leaderboard.footnote(block)
+        if note:
+            console.print(Text(note, style="dim"))
+        console.print(Text(block.answer, style="bold"))
+    if not board.blocks:
+        console.print(
+            "no finished runs here yet; `bench run --models resnet50,mobilenet` makes some"
+        )
+
+
+def _block_table(block: Block) -> Table:
+    table = Table(title=Text(block.title), title_justify="left", header_style="bold")
+    numeric = {"rank", "n", "seeds", "train s", "images/s", "parameters", "input", "val accuracy"}
+    for heading in leaderboard.HEADINGS:
+        table.add_column(heading, justify="right" if heading in numeric else "left")
+    for row in block.rows:
+        table.add_row(*(Text(one_line(cell)) for cell in leaderboard.cells(row)))
+    return table

@@ -1,0 +1,1 @@
+"""The part that imports torch. It runs inside workers; nothing that reads results imports it."""

@@ -1,0 +1,128 @@
+"""How long runs will take, said before anything heavy is imported.
+
+The best source is the past: the same model on the same data and device. Without one, a cost
+model adds up what a training step spends on arithmetic, on layers and on weights. Its rates were
+fitted to measurements on one machine and are scaled by a short matrix product on this one.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from bench import hardware
+from bench.records import RunRecord, RunSpec, RunStatus
+from bench.specs import DatasetHints, ModelHints
+
+UNKNOWN_DATA = DatasetHints(train=10_000, test=2_000, image_size=64)
+UNKNOWN_MODEL = ModelHints(family="unknown", parameters=10_000_000, macs=10**9, layers=100)
+START_SECONDS = {"cpu": 14.0, "cuda": 20.0}
+"""Importing torch and a model library in the worker server, once an experiment."""
+REHEARSAL_STEPS = 3
+
+
+@dataclass(frozen=True)
+class Rates:
+    """What a training step costs, in seconds.
+
+    Attributes:
+        per_mac: arithmetic, for a multiply-accumulate of the forward pass of one image.
+        per_layer: dispatch of forward, backward and update, for a module with weights.
+        per_layer_image: memory traffic of small activations, for a layer and image.
+        per_parameter: the optimizer's update.
+        evaluation: share of a training image's cost that an evaluation takes.
+    """
+
+    per_mac: float
+    per_layer: float
+    per_layer_image: float
+    per_parameter: float
+    evaluation: float
+
+
+REFERENCE_GFLOPS = 100.0
+RATES = {
+    "cpu": Rates(6.0e-11, 2.0e-4, 4e-6, 1.5e-9, 0.3),
+    "cuda": Rates(3.0e-14, 8.0e-5, 1e-8, 2e-11, 0.3),
+}
+
+
+class History:
+    """Train seconds per image of earlier runs, by model, data, batch size and device."""
+
+    def __init__(self, records: Iterable[RunRecord]) -> None:
+        self._seconds: dict[tuple[object, ...], float] = {}
+        for record in records:
+            images_per_second = record.timing.get("images_per_second")
+            if record.status is RunStatus.OK and images_per_second:
+                self._seconds[_likeness(record.spec)] = 1 / images_per_second
+
+    def seconds_per_image(self, spec: RunSpec) -> float | None:
+        """Return what a training image cost in the latest run that was like this one."""
+        return self._seconds.get(_likeness(spec))
+
+
+def estimate_seconds(
+    spec: RunSpec,
+    model: ModelHints | None,
+    data: DatasetHints | None,
+    history: History,
+) -> float:
+    """Return the estimated seconds of a run in a warm worker."""
+    data = data or UNKNOWN_DATA
+    train, val, test = _counts(spec, data)
+    batch = min(int(spec.protocol["batch_size"]), train)
+    per_image = history.seconds_per_image(spec)
+    if per_image is None:
+        per_image = step_seconds(spec, model or UNKNOWN_MODEL, data, batch) / batch
+    # Evaluation runs in large batches, so that dispatch hardly counts.
+    large = step_seconds(spec, model or UNKNOWN_MODEL, data, 256) / 256
+    per_evaluation = min(per_image, large) * RATES[spec.device].evaluation
+    epochs = int(spec.protocol["epochs"])
+    rehearsal = REHEARSAL_STEPS * batch * per_image
+    return epochs * (train * per_image + val * per_evaluation) + test * per_evaluation + rehearsal
+
+
+def step_seconds(spec: RunSpec, model: ModelHints, data: DatasetHints, batch: int) -> float:
+    """Return the estimated seconds of one training step, by the cost model."""
+    rates = RATES[spec.device]
+    size = spec.protocol["input_size"] or data.image_size
+    native = model.input_size or 224
+    macs = (model.macs or UNKNOWN_MODEL.macs or 0) * (size / native) ** 2
+    layers = model.layers or UNKNOWN_MODEL.layers or 0
+    parameters = model.parameters or UNKNOWN_MODEL.parameters or 0
+    arithmetic = macs * batch * rates.per_mac
+    traffic = layers * batch * rates.per_layer_image * (size / 28) ** 2
+    fixed = layers * rates.per_layer + parameters * rates.per_parameter
+    return (arithmetic + traffic + fixed) * _slowness(spec.device)
+
+
+def total_seconds(seconds: Iterable[float], device: str, workers: int) -> float:
+    """Return the estimate of a whole experiment: worker start, then runs side by side."""
+    work = list(seconds)
+    if not work:
+        return 0.0
+    # On a CPU workers share the cores: together they do little more than one with all of them.
+    side_by_side = workers if device == "cuda" else min(workers, math.sqrt(workers))
+    return START_SECONDS[device] + max(sum(work) / side_by_side, max(work))
+
+
+def _counts(spec: RunSpec, data: DatasetHints) -> tuple[int, int, int]:
+    limit = spec.protocol["limit"] or math.inf
+    train, test = int(min(data.train, limit)), int(min(data.test, limit))
+    val = max(1, round(train * spec.protocol["val"]))
+    return max(1, train - val), val, test
+
+
+def _likeness(spec: RunSpec) -> tuple[object, ...]:
+    protocol = spec.protocol
+    sizes = (protocol["batch_size"], protocol["input_size"], protocol["precision"])
+    return (spec.dataset.name, spec.model.name, repr(dict(spec.model.params)), spec.device, *sizes)
+
+
+@functools.cache
+def _slowness(device: str) -> float:
+    """Return how much slower than the reference machine this one is."""
+    return REFERENCE_GFLOPS / hardware.measure_gflops() if device == "cpu" else 1.0

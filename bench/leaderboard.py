@@ -1,0 +1,568 @@
+"""From records to ranked tables: one block for each dataset and protocol.
+
+Rows are ranked within a block only. Rows that cannot be told apart share a rank, and what failed
+is a row with its cause and no rank.
+"""
+
+from __future__ import annotations
+
+import csv
+import functools
+import io
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bench import files, stats
+from bench.records import Purpose, RunRecord, RunStatus, canonical
+from bench.store import Store
+from bench.text import csv_cell, markdown_cell
+
+SCHEMA = 1
+Correct = Callable[[RunRecord], "npt.NDArray[np.bool_] | None"]
+
+
+@dataclass
+class Row:
+    """One cell of an experiment: its runs, aggregated over seeds.
+
+    Attributes:
+        rank: 1 for the best and all that tie with it; None where no run succeeded.
+        tie_group: 1, 2, ...; equal for rows that cannot be told apart from their group's best.
+        accuracy: test accuracy; its interval speaks of seeds with two or more, else of items.
+        noise: which noise the interval speaks of: `seeds` or `items`.
+        n: test items of one run.
+        shown_params: the params that tell this row from its neighbours.
+        errors: one line for each run that failed, with its status.
+    """
+
+    dataset: str
+    model: str
+    optimizer: str
+    params: dict[str, Any]
+    protocol: dict[str, Any]
+    pinned: dict[str, Any]
+    seeds: int
+    failed: int
+    device: str
+    mode: str
+    rank: int | None = None
+    tie_group: int | None = None
+    accuracy: stats.Interval | None = None
+    noise: str = ""
+    n: int = 0
+    val_accuracy: float | None = None
+    val_n: int = 0
+    log_loss: float | None = None
+    train_seconds: float | None = None
+    images_per_second: float | None = None
+    latency_ms: float | None = None
+    parameters: int | None = None
+    flops: int | None = None
+    input_size: int | None = None
+    errors: list[str] = field(default_factory=list)
+    shown_params: dict[str, Any] = field(default_factory=dict)
+    records: list[RunRecord] = field(default_factory=list, repr=False)
+
+    @property
+    def name(self) -> str:
+        """The model with the params and pins that tell the row from others."""
+        details = [f"{key}={value}" for key, value in self.shown_params.items()]
+        return f"{self.model} ({', '.join(details)})" if details else self.model
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the row as `leaderboard.json` holds it."""
+        metrics: dict[str, Any] = {}
+        if self.accuracy is not None:
+            interval = self.accuracy
+            metrics["accuracy"] = {
+                "mean": interval.mean,
+                "low": interval.low,
+                "high": interval.high,
+                "n": self.n,
+                "noise": self.noise,
+            }
+            metrics["val_accuracy"] = {"mean": self.val_accuracy, "n": self.val_n}
+            metrics["log_loss"] = {"mean": self.log_loss, "n": self.n}
+        names = ("rank", "tie_group", "dataset", "model", "optimizer", "params", "protocol")
+        measured = ("train_seconds", "images_per_second", "latency_ms", "parameters", "flops")
+        return {
+            **{name: getattr(self, name) for name in names},
+            "tuned": False,
+            "trials": 0,
+            "seeds": self.seeds,
+            "failed": self.failed,
+            "metrics": metrics,
+            **{name: getattr(self, name) for name in measured},
+            "input_size": self.input_size,
+            "device": self.device,
+            "mode": self.mode,
+            "pinned": sorted(self.pinned),
+            "errors": self.errors,
+            "runs": [record.id for record in self.records],
+        }
+
+
+@dataclass
+class Block:
+    """The rows of one dataset and protocol, ranked.
+
+    Attributes:
+        title: the dataset, and what tells this protocol from the other blocks'.
+        answer: one sentence: which row to choose, or that they cannot be told apart.
+        gap: the smallest difference in accuracy that the test set resolves with one seed.
+    """
+
+    title: str
+    rows: list[Row]
+    answer: str = ""
+    gap: float | None = None
+
+
+@dataclass
+class Leaderboard:
+    """All blocks of some records."""
+
+    blocks: list[Block]
+
+    @property
+    def rows(self) -> list[Row]:
+        """The rows of all blocks."""
+        return [row for block in self.blocks for row in block.rows]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the content of `leaderboard.json`."""
+        blocks = [
+            {"title": block.title, "answer": block.answer, "resolvable_gap": block.gap}
+            for block in self.blocks
+        ]
+        rows = [
+            {**row.to_dict(), "block": number}
+            for number, block in enumerate(self.blocks)
+            for row in block.rows
+        ]
+        return {"schema": SCHEMA, "blocks": blocks, "rows": rows}
+
+
+SORTS: dict[str, tuple[Callable[[Row], Any], bool]] = {
+    "accuracy": (lambda row: row.accuracy.mean if row.accuracy else None, True),
+    "val_accuracy": (lambda row: row.val_accuracy, True),
+    "log_loss": (lambda row: row.log_loss, False),
+    "train_seconds": (lambda row: row.train_seconds, False),
+    "images_per_second": (lambda row: row.images_per_second, True),
+    "latency_ms": (lambda row: row.latency_ms, False),
+    "parameters": (lambda row: row.parameters, False),
+}
+"""What rows can be sorted by, and whether more is better."""
+
+
+def build(records: Iterable[RunRecord], store: Store, sort: str = "accuracy") -> Leaderboard:
+    """Aggregate and rank the final runs among some records.
+
+    Of several records of one cell and seed, made with different code or versions, the latest
+    counts.
+    """
+    latest: dict[tuple[Any, ...], RunRecord] = {}
+    for record in records:
+        if record.spec.purpose is not Purpose.FINAL:
+            continue
+        content = record.spec.key.get("dataset", {}).get("fingerprint")
+        slot = (record.spec.cell, record.spec.seed, content, record.spec.key.get("device"))
+        older = latest.get(slot)
+        interrupted = record.status is RunStatus.INTERRUPTED
+        if interrupted and older is not None and older.status is RunStatus.OK:
+            continue
+        latest[slot] = record
+    blocks: dict[str, dict[tuple[Any, ...], list[RunRecord]]] = {}
+    for slot, record in latest.items():
+        cell = (slot[0], slot[2], slot[3])
+        blocks.setdefault(_block_key(record), {}).setdefault(cell, []).append(record)
+    correct = functools.cache(lambda run_id: _correct(store, run_id))
+    result = []
+    for cells in blocks.values():
+        rows = [_row(runs) for runs in cells.values()]
+        _tell_apart(rows)
+        _rank(rows, lambda record: correct(record.id))
+        block = Block("", _sorted(rows, sort))
+        _conclude(block, lambda record: correct(record.id))
+        result.append(block)
+    _name(result)
+    result.sort(key=lambda block: block.title)
+    return Leaderboard(result)
+
+
+def write(board: Leaderboard, store: Store) -> None:
+    """Write `leaderboard.md`, `leaderboard.csv` and `leaderboard.json` into the store."""
+    files.write_text(store.root / "leaderboard.md", to_markdown(board))
+    files.write_text(store.root / "leaderboard.csv", to_csv(board))
+    files.write_json(store.root / "leaderboard.json", board.to_dict())
+
+
+HEADINGS = (
+    "rank",
+    "model",
+    "optimizer",
+    "test accuracy",
+    "n",
+    "seeds",
+    "val accuracy",
+    "train s",
+    "images/s",
+    "parameters",
+    "input",
+    "status",
+)
+
+
+def cells(row: Row) -> list[str]:
+    """Return a row as text, one entry for each of `HEADINGS`."""
+    return [
+        "–" if row.rank is None else str(row.rank),
+        row.name,
+        row.optimizer,
+        percent(row.accuracy) if row.accuracy else "–",
+        f"{row.n:,}" if row.n else "–",
+        str(row.seeds),
+        f"{row.val_accuracy:.1%}" if row.val_accuracy is not None else "–",
+        f"{row.train_seconds:.1f}" if row.train_seconds is not None else "–",
+        f"{row.images_per_second:,.0f}" if row.images_per_second is not None else "–",
+        count(row.parameters) if row.parameters is not None else "–",
+        f"{row.input_size} px" if row.input_size else "–",
+        "; ".join(row.errors) if row.errors else "ok",
+    ]
+
+
+def percent(interval: stats.Interval) -> str:
+    """Return an interval of a proportion as `78.0% (75.3 to 80.5)`."""
+    return f"{interval.mean:.1%} ({100 * interval.low:.1f} to {100 * interval.high:.1f})"
+
+
+def count(number: int) -> str:
+    """Return a large number as `23.5M`."""
+    for limit, suffix in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if number >= limit:
+            return f"{number / limit:.1f}{suffix}"
+    return str(number)
+
+
+def to_markdown(board: Leaderboard) -> str:
+    """Return the blocks as Markdown tables, every name escaped."""
+    parts = []
+    for block in board.blocks:
+        lines = [f"## {markdown_cell(block.title)}", ""]
+        lines.append("| " + " | ".join(HEADINGS) + " |")
+        lines.append("|" + "---|" * len(HEADINGS))
+        for row in block.rows:
+            lines.append("| " + " | ".join(markdown_cell(cell) for cell in cells(row)) + " |")
+        lines += ["", markdown_cell(block.answer), "", markdown_cell(footnote(block))]
+        parts.append("\n".join(lines).rstrip())
+    return "\n\n".join(parts) + "\n"
+
+
+CSV_COLUMNS = (
+    "rank",
+    "tie_group",
+    "dataset",
+    "block",
+    "model",
+    "optimizer",
+    "params",
+    "accuracy",
+    "accuracy_low",
+    "accuracy_high",
+    "n",
+    "noise",
+    "seeds",
+    "failed",
+    "val_accuracy",
+    "log_loss",
+    "train_seconds",
+    "images_per_second",
+    "latency_ms",
+    "parameters",
+    "flops",
+    "input_size",
+    "device",
+    "mode",
+    "errors",
+)
+
+
+def to_csv(board: Leaderboard) -> str:
+    """Return one line for each row, numbers in full, text safe for spreadsheets."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(CSV_COLUMNS)
+    for block in board.blocks:
+        for row in block.rows:
+            accuracy = row.accuracy
+            values = {
+                **{name: getattr(row, name, None) for name in CSV_COLUMNS},
+                "block": block.title,
+                "params": canonical(row.params),
+                "accuracy": accuracy.mean if accuracy else None,
+                "accuracy_low": accuracy.low if accuracy else None,
+                "accuracy_high": accuracy.high if accuracy else None,
+                "errors": "; ".join(row.errors),
+            }
+            writer.writerow([_csv_value(values[name]) for name in CSV_COLUMNS])
+    return buffer.getvalue()
+
+
+def footnote(block: Block) -> str:
+    """Return what a reader must know of the numbers in a block."""
+    ranked = [row for row in block.rows if row.rank is not None]
+    if not ranked:
+        return ""
+    noise = {row.noise for row in ranked}
+    meanings = {
+        "items": "one seed: 95 % Wilson interval over test items, for this one network",
+        "seeds": "several seeds: 95 % t interval over seeds",
+    }
+    text = "; ".join(meanings[kind] for kind in sorted(noise))
+    if block.gap is not None:
+        text += f". Gaps under about {100 * block.gap:.1f} points are beyond this test set"
+        text += " with one seed."
+    shared = {r.environment.get("shared_device") for row in ranked for r in row.records}
+    if True in shared:
+        text += " Some runs shared their device: do not compare their times."
+    return text
+
+
+def _block_key(record: RunRecord) -> str:
+    """Return what runs must have in common to be ranked together."""
+    spec = record.spec
+    content = spec.key.get("dataset", {}).get("fingerprint")
+    # A component that pins a field belongs beside those that leave it as the user wants it.
+    asked = {**spec.protocol, **spec.pinned}
+    return canonical([spec.dataset.name, dict(spec.dataset.params), content, asked, spec.mode])
+
+
+def _row(records: list[RunRecord]) -> Row:
+    records = sorted(records, key=lambda record: record.spec.seed)
+    ok = [
+        record for record in records if record.status is RunStatus.OK and "test" in record.metrics
+    ]
+    first = (ok or records)[0]
+    spec = first.spec
+    row = Row(
+        dataset=spec.dataset.name,
+        model=spec.model.name,
+        optimizer=spec.optimizer.name,
+        params={kind: dict(ref.params) for kind, ref in spec.components.items()},
+        protocol=dict(spec.protocol),
+        pinned=dict(spec.pinned),
+        seeds=len(ok),
+        failed=len(records) - len(ok),
+        device=str(spec.key.get("device", spec.device)),
+        mode=str(spec.mode),
+        records=records,
+        errors=_errors(records),
+    )
+    if not ok:
+        return row
+    accuracies = [float(record.metrics["test"]["accuracy"]) for record in ok]
+    row.n = int(ok[0].metrics["test"]["n"])
+    row.accuracy, row.noise = _interval(accuracies, row.n)
+    row.val_accuracy = _mean(record.metrics["val"].get("accuracy") for record in ok)
+    row.val_n = int(ok[0].metrics["val"]["n"])
+    row.log_loss = _mean(record.metrics["test"].get("log_loss") for record in ok)
+    row.train_seconds = _mean(record.timing.get("train_seconds") for record in ok)
+    row.images_per_second = _mean(record.timing.get("images_per_second") for record in ok)
+    row.latency_ms = _mean(record.profile.get("latency_ms") for record in ok)
+    row.parameters = first.profile.get("parameters")
+    row.flops = first.profile.get("flops")
+    row.input_size = first.profile.get("input_size")
+    return row
+
+
+def _interval(accuracies: list[float], n: int) -> tuple[stats.Interval, str]:
+    if len(accuracies) > 1 and len(set(accuracies)) > 1:
+        return stats.t_interval(accuracies), "seeds"
+    return stats.wilson(round(accuracies[0] * n), n), "items"
+
+
+def _errors(records: list[RunRecord]) -> list[str]:
+    """Return each distinct failure once, with how many runs it befell."""
+    counts: dict[str, int] = {}
+    for record in records:
+        if record.status is not RunStatus.OK:
+            text = f"{record.status}: {record.error}" if record.error else str(record.status)
+            counts[text] = counts.get(text, 0) + 1
+    return [text if times == 1 else f"{times} × {text}" for text, times in counts.items()]
+
+
+def _tell_apart(rows: list[Row]) -> None:
+    """Note in each row the params and pinned fields in which it differs from its neighbours."""
+    for row in rows:
+        for kind, params in row.params.items():
+            alike = [
+                other.params[kind]
+                for other in rows
+                if getattr(other, kind, None) == getattr(row, kind, None)
+                and other.protocol.get(kind) == row.protocol.get(kind)
+            ]
+            for name, value in params.items():
+                if any(canonical(other.get(name)) != canonical(value) for other in alike):
+                    row.shown_params[f"{kind}.{name}" if kind != "model" else name] = value
+        for name in row.pinned:
+            row.shown_params[name] = row.protocol[name]
+
+
+def _rank(rows: list[Row], correct: Correct) -> None:
+    ranked = _sorted([row for row in rows if row.accuracy is not None], "accuracy")
+    groups = stats.tie_groups(len(ranked), lambda i, j: compare(ranked[i], ranked[j], correct).p)
+    first_of: dict[int, int] = {}
+    for place, (row, group) in enumerate(zip(ranked, groups, strict=True), start=1):
+        row.tie_group = group
+        row.rank = first_of.setdefault(group, place)
+
+
+def compare(a: Row, b: Row, correct: Correct) -> stats.Difference:
+    """Compare the test accuracy of two rows of a block, as methods if seeds allow it.
+
+    With two seeds or more on both sides the seed means are compared. Otherwise it is the two
+    networks of one seed, item by item.
+    """
+    ok_a, ok_b = _succeeded(a), _succeeded(b)
+    if len(ok_a) > 1 and len(ok_b) > 1:
+        scores = [[float(r.metrics["test"]["accuracy"]) for r in ok] for ok in (ok_a, ok_b)]
+        if len({*scores[0]}) > 1 or len({*scores[1]}) > 1:
+            return stats.welch(scores[0], scores[1])
+    right_a, right_b = correct(ok_a[0]), correct(ok_b[0])
+    if right_a is not None and right_b is not None and len(right_a) == len(right_b):
+        return stats.mcnemar(right_a, right_b)
+    counts = [
+        (round(float(r.metrics["test"]["accuracy"]) * (n := int(r.metrics["test"]["n"]))), n)
+        for r in (ok_a[0], ok_b[0])
+    ]
+    return stats.proportions(*counts[0], *counts[1])
+
+
+def _conclude(block: Block, correct: Correct) -> None:
+    """Write the sentence that answers the question."""
+    ranked = _sorted([row for row in block.rows if row.rank is not None], "accuracy")
+    if not ranked:
+        block.answer = "no run succeeded; the status column says why"
+        return
+    best = ranked[0]
+    assert best.accuracy is not None
+    block.gap = stats.resolvable_gap(best.accuracy.mean, best.n)
+    labels = _labels(block.rows)
+    leader = labels[id(best)]
+    items = f"{best.n:,} test images with {_seeds(best)}"
+    if len(ranked) == 1:
+        block.answer = f"{leader} reaches {percent(best.accuracy)} on {items}"
+        return
+    tied = [row for row in ranked if row.tie_group == 1]
+    if len(tied) == 1:
+        gap = compare(best, ranked[1], correct)
+        block.answer = (
+            f"{leader} is ahead of {labels[id(ranked[1])]} by {100 * gap.estimate:.1f} points "
+            f"({100 * gap.low:.1f} to {100 * gap.high:.1f}) on {items}"
+        )
+        if best.seeds == 1:
+            block.answer += "; this compares two networks, `--seeds 5` compares the methods"
+        return
+    names = [labels[id(row)] for row in tied]
+    who = f"{', '.join(names[:-1])} and {names[-1]}"
+    quick = min(tied, key=lambda row: row.train_seconds or math.inf)
+    block.answer = f"{who} cannot be told apart on {items}"
+    block.answer += f"; {labels[id(quick)]} trains fastest"
+    more = 5 if best.seeds < 5 else 2 * best.seeds
+    block.answer += f", and `--seeds {more}` may separate them"
+
+
+def _labels(rows: Sequence[Row]) -> dict[int, str]:
+    """Return the shortest name of each row that tells it from the others."""
+    models, optimizers = ({getattr(r, kind) for r in rows} for kind in ("model", "optimizer"))
+    result = {}
+    for row in rows:
+        label = row.name if len(models) > 1 or len(optimizers) == 1 else row.optimizer
+        if len(models) > 1 and len(optimizers) > 1:
+            label = f"{row.name} with {row.optimizer}"
+        elif label == row.optimizer and row.shown_params:
+            details = ", ".join(f"{key}={value}" for key, value in row.shown_params.items())
+            label = f"{row.optimizer} ({details})"
+        result[id(row)] = label
+    return result
+
+
+def _name(blocks: list[Block]) -> None:
+    """Title each block by its dataset and the protocol fields in which blocks differ."""
+    protocols = [_titled_fields(block.rows) for block in blocks]
+    for block, fields in zip(blocks, protocols, strict=True):
+        dataset = block.rows[0].dataset
+        peers = [p for b, p in zip(blocks, protocols, strict=True) if b.rows[0].dataset == dataset]
+        differing = {
+            name: value
+            for name, value in fields.items()
+            if any(canonical(peer.get(name)) != canonical(value) for peer in peers)
+        }
+        always: dict[str, Any] = {
+            name: fields[name] for name in ("epochs", "batch_size") if name in fields
+        }
+        details = ", ".join(
+            f"{name.replace('_', ' ')} {'auto' if value is None else value}"
+            for name, value in {**always, **differing}.items()
+        )
+        block.title = f"{dataset} · {details}"
+
+
+def _titled_fields(rows: list[Row]) -> dict[str, Any]:
+    """Return a block's protocol as the user asked for it, pins left out."""
+    row = rows[0]
+    dataset_params = {f"dataset {k}": v for k, v in row.params["dataset"].items()}
+    return {**row.protocol, **row.pinned, **dataset_params, "mode": row.mode}
+
+
+def _sorted(rows: list[Row], by: str) -> list[Row]:
+    """Sort rows by a column, best first; rows without a value come last either way."""
+    value, descending = SORTS[by]
+
+    def key(row: Row) -> tuple[bool, float, str, str]:
+        number = value(row)
+        missing = number is None or math.isnan(number)
+        return (
+            missing,
+            0.0 if missing else (-number if descending else number),
+            row.name,
+            row.optimizer,
+        )
+
+    return sorted(rows, key=key)
+
+
+def _succeeded(row: Row) -> list[RunRecord]:
+    return [r for r in row.records if r.status is RunStatus.OK and "test" in r.metrics]
+
+
+def _correct(store: Store, run_id: str) -> npt.NDArray[np.bool_] | None:
+    """Return which test items a run got right, in the order of their ids."""
+    try:
+        with np.load(store.folder(run_id) / "predictions.npz", allow_pickle=False) as stored:
+            ids, labels = stored["test_ids"], stored["test_labels"]
+            right: npt.NDArray[np.bool_] = stored["test_predicted"] == labels
+    except (OSError, ValueError, KeyError, EOFError):
+        return None
+    return right[np.argsort(ids, kind="stable")]
+
+
+def _mean(values: Iterable[Any]) -> float | None:
+    known = [float(value) for value in values if value is not None]
+    known = [value for value in known if math.isfinite(value)]
+    return sum(known) / len(known) if known else None
+
+
+def _seeds(row: Row) -> str:
+    return "one seed" if row.seeds == 1 else f"{row.seeds} seeds"
+
+
+def _csv_value(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return ""
+    return csv_cell(value) if isinstance(value, str) else value

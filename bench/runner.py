@@ -1,0 +1,474 @@
+"""From a plan to records: workers, rehearsal, timeouts, locks, and what happens when they fail.
+
+The runner talks to workers through an executor only, and writes a record for every run that ends,
+well or not. It can be stopped at any moment: what has a record is finished, the rest is done by
+the next call of the same command.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import signal
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from types import FrameType
+from typing import Any, Protocol
+
+import filelock
+
+from bench import estimate, provenance
+from bench.config import ExperimentConfig
+from bench.errors import EnvironmentFailure
+from bench.plan import PlannedRun, stored_dataset
+from bench.records import (
+    ComponentRef,
+    EpochMetrics,
+    Job,
+    JobEvent,
+    JobEventKind,
+    JobKind,
+    RunRecord,
+    RunSpec,
+    RunStatus,
+)
+from bench.registry import Offer, Registry, stdout_to_stderr
+from bench.specs import Executor, ExecutorSession
+from bench.store import Store, prune_weights
+from bench.text import duration, one_line
+
+POLL_SECONDS = 0.25
+ELSEWHERE_SECONDS = 0.5
+"""How often a run that another process has in hand is looked at again."""
+
+
+class Observer(Protocol):
+    """What the runner tells whoever watches, beyond the hooks of the plugin door."""
+
+    def message(self, text: str) -> None:
+        """Say one line."""
+
+    def sized(self, spec: RunSpec, facts: dict[str, Any]) -> None:
+        """Note what the rehearsal of a cell found: input size, parameters, seconds a step."""
+
+
+@dataclass
+class Outcome:
+    """What an experiment gave.
+
+    Attributes:
+        records: one for each run of the plan that has ended, in the plan's order.
+        interrupted: whether it was stopped before all had ended.
+    """
+
+    records: list[RunRecord] = field(default_factory=list)
+    interrupted: bool = False
+
+
+@dataclass
+class _Task:
+    """One job on its way: what to send, and what to do with each report.
+
+    Attributes:
+        acquire: called when a worker is free; False puts the task back in the queue.
+        release: called once it has ended, however it ended.
+        ended: takes how it ended, the error unless that is ok, and what the worker handed back.
+    """
+
+    job: Job
+    ended: Callable[[RunStatus, str, dict[str, Any]], None]
+    started: Callable[[], None] = lambda: None
+    epoch: Callable[[dict[str, Any]], None] = lambda data: None
+    acquire: Callable[[], bool] = lambda: True
+    release: Callable[[], None] = lambda: None
+    timeout: float | None = None
+    deadline: float | None = None
+
+
+class Runner:
+    """Carries out the runs of one experiment."""
+
+    def __init__(
+        self,
+        config: ExperimentConfig,
+        executor: ComponentRef,
+        registry: Registry,
+        store: Store,
+        observer: Observer,
+    ) -> None:
+        self._executor_ref = executor
+        self._config = config
+        self._registry = registry
+        self._store = store
+        self._observer = observer
+        self._executor: ExecutorSession | None = None
+        self._jobs = 0
+        self._stopping = False
+        self._records: dict[str, RunRecord] = {}
+        self._warned: set[str] = set()
+
+    def run(self, planned: Sequence[PlannedRun]) -> Outcome:
+        """Carry out what is not finished yet and return all records of the plan."""
+        specs = [run.spec for run in planned]
+        try:
+            with _interruptible():
+                if any(not run.cached for run in planned):
+                    self._store.check_writable()
+                    specs = self._carry_out(specs)
+                interrupted = False
+        except KeyboardInterrupt:
+            interrupted = True
+        finally:
+            # Whatever ended the experiment, no worker outlives it.
+            if self._executor is not None:
+                self._executor.close(force=True)
+                self._executor = None
+        ids = [spec.id for spec in specs if spec.key]
+        if not interrupted:
+            prune_weights(self._store, {spec.cell for spec in specs})
+        found = [self._records.get(run_id) or self._store.read(run_id) for run_id in ids]
+        return Outcome([record for record in found if record is not None], interrupted)
+
+    def _carry_out(self, specs: list[RunSpec]) -> list[RunSpec]:
+        self._observer.message("starting workers (importing torch takes a few seconds)")
+        self._executor = self._start_executor(specs)
+        hello = self._greet()
+        specs = [dataclasses.replace(spec, device=hello["device"]) for spec in specs]
+        specs = self._prepare(specs, hello["device_name"])
+        todo = [spec for spec in specs if self._open(spec)]
+        todo = self._rehearse(todo)
+        self._train(todo)
+        if not self._stopping:
+            self._executor.close(force=False)
+            self._executor = None
+        return specs
+
+    def _start_executor(self, specs: Sequence[RunSpec]) -> ExecutorSession:
+        preload = {
+            module
+            for spec in specs
+            for kind, ref in spec.components.items()
+            for module in self._component(kind, ref).component.preload
+        }
+        offer = self._component("executor", self._executor_ref)
+        assert isinstance(offer.component, Executor)
+        return offer.component.build(
+            self._config.workers, ["torch", *sorted(preload)], **self._executor_ref.params
+        )
+
+    def _component(self, kind: str, ref: ComponentRef) -> Offer:
+        return self._registry.get(kind, f"{ref.name}@{ref.plugin}")
+
+    def _greet(self) -> dict[str, Any]:
+        """Start a worker and learn which device it has."""
+        [(result, error)] = self._ask([(JobKind.HELLO, {"device": self._config.device})])
+        if result is None:
+            raise EnvironmentFailure(f"no worker could start: {error}")
+        return result
+
+    def _prepare(self, specs: list[RunSpec], device_name: str) -> list[RunSpec]:
+        """Store each dataset that is not stored yet, and complete the keys.
+
+        A dataset that cannot be prepared fails its own runs; the others go on.
+        """
+        fingerprints: dict[str, str | None] = {}
+        missing: dict[str, RunSpec] = {}
+        for spec in specs:
+            source = _source(spec)
+            if source in fingerprints:
+                continue
+            stored = stored_dataset(self._component("dataset", spec.dataset), spec)
+            fingerprints[source] = stored.fingerprint if stored else None
+            if stored is None:
+                missing[source] = spec
+        for spec in missing.values():
+            self._observer.message(f"preparing dataset `{spec.dataset.name}`")
+        answers = self._ask([(JobKind.PREPARE, {"spec": s.to_dict()}) for s in missing.values()])
+        errors: dict[str, str] = {}
+        for source, (result, error) in zip(missing, answers, strict=True):
+            if result is None:
+                errors[source] = error
+            else:
+                fingerprints[source] = result["dataset"]["fingerprint"]
+        completed = []
+        for spec in specs:
+            fingerprint = fingerprints[_source(spec)]
+            spec = provenance.complete(spec, self._registry, fingerprint, device_name)
+            completed.append(spec)
+            if _source(spec) in errors:
+                self._finish(_record(spec, RunStatus.FAILED, errors[_source(spec)], {}))
+        return completed
+
+    def _open(self, spec: RunSpec) -> bool:
+        """Return whether a run is still to be done."""
+        if spec.id in self._records:
+            return False
+        if self._config.rerun:
+            return True
+        record = self._store.read(spec.id)
+        return record is None or record.status is not RunStatus.OK
+
+    def _rehearse(self, specs: list[RunSpec]) -> list[RunSpec]:
+        """Try every cell on one batch; return the runs of those that work."""
+        cells: dict[str, list[RunSpec]] = {}
+        for spec in specs:
+            cells.setdefault(spec.cell, []).append(spec)
+        if not cells:
+            return []
+        self._observer.message(f"trying {_count(len(cells), 'cell')} on real data, one batch each")
+        failed: set[str] = set()
+        seconds = 0.0
+
+        def task(cell: str, runs: list[RunSpec]) -> _Task:
+            def ended(status: RunStatus, error: str, facts: dict[str, Any]) -> None:
+                nonlocal seconds
+                if status is RunStatus.OK:
+                    self._observer.sized(runs[0], facts)
+                    seconds += len(runs) * _measured_seconds(runs[0], facts)
+                elif status is not RunStatus.INTERRUPTED:
+                    failed.add(cell)
+                    for spec in runs:
+                        self._finish(_record(spec, status, error, facts))
+
+            payload = {"spec": runs[0].to_dict(), "workers": self._config.workers}
+            log = self._store.folder(runs[0].id) / "log.txt"
+            job = self._job(JobKind.REHEARSE, payload, log)
+            return _Task(job, ended, timeout=self._config.timeout)
+
+        self._work([task(cell, runs) for cell, runs in cells.items()])
+        left = [spec for spec in specs if spec.cell not in failed]
+        if left and not self._stopping:
+            devices = left[0].device
+            total = estimate.total_seconds([seconds], devices, self._config.workers)
+            total -= estimate.START_SECONDS[devices]
+            what = _count(len(left), "run")
+            self._observer.message(f"training {what}, about {duration(total)} by those batches")
+        return left
+
+    def _train(self, specs: list[RunSpec]) -> None:
+        self._work([self._training(spec) for spec in specs])
+
+    def _training(self, spec: RunSpec) -> _Task:
+        lock = self._store.lock(spec.id)
+        payload = {
+            "spec": spec.to_dict(),
+            "folder": str(self._store.folder(spec.id).absolute()),
+            "workers": self._config.workers,
+            "keep": self._config.keep,
+        }
+        job = self._job(JobKind.RUN, payload, self._store.folder(spec.id) / "log.txt")
+
+        def acquire() -> bool:
+            try:
+                lock.acquire(blocking=False)
+            except filelock.Timeout:
+                return False
+            return True
+
+        def started() -> None:
+            self._notify("run_started", run=spec)
+
+        def epoch(data: dict[str, Any]) -> None:
+            self._notify("epoch_finished", run=spec, metrics=EpochMetrics(**data))
+
+        def ended(status: RunStatus, error: str, facts: dict[str, Any]) -> None:
+            # A finished run that was being repeated keeps its result.
+            if status is not RunStatus.INTERRUPTED or not self._finished_before(spec):
+                self._finish(_record(spec, status, error, facts))
+
+        return _Task(job, ended, started, epoch, acquire, lock.release, self._config.timeout)
+
+    def _finished_before(self, spec: RunSpec) -> bool:
+        record = self._store.read(spec.id)
+        return record is not None and record.status is RunStatus.OK
+
+    def _finish(self, record: RunRecord) -> None:
+        """Commit a record, then tell everybody."""
+        self._store.write(record)
+        self._records[record.id] = record
+        self._notify("run_finished", record=record)
+        if self._config.fail_fast and record.status is not RunStatus.OK:
+            self._stopping = True
+
+    def _notify(self, hook: str, **arguments: Any) -> None:
+        """Call the observers; one that fails is named once and never fails a run."""
+        for implementation in getattr(self._registry.manager.hook, hook).get_hookimpls():
+            names = [*implementation.argnames, *implementation.kwargnames]
+            try:
+                with stdout_to_stderr():
+                    implementation.function(*(arguments[name] for name in names))
+            except Exception as error:
+                name = implementation.plugin_name
+                if name not in self._warned:
+                    self._warned.add(name)
+                    reason = one_line(f"{type(error).__name__}: {error}")
+                    self._observer.message(f"warning: `{hook}` of plugin `{name}` failed: {reason}")
+
+    def _ask(
+        self, requests: Sequence[tuple[JobKind, dict[str, Any]]]
+    ) -> list[tuple[dict[str, Any] | None, str]]:
+        """Send jobs and return, in order, each one's result or None with the error."""
+        answers: list[tuple[dict[str, Any] | None, str]] = [(None, "")] * len(requests)
+
+        def task(index: int, kind: JobKind, payload: dict[str, Any]) -> _Task:
+            def ended(status: RunStatus, error: str, facts: dict[str, Any]) -> None:
+                answers[index] = (facts if status is RunStatus.OK else None, error)
+
+            return _Task(self._job(kind, payload, self._store.root / "logs" / f"{kind}.txt"), ended)
+
+        self._work([task(i, kind, payload) for i, (kind, payload) in enumerate(requests)])
+        return answers
+
+    def _job(self, kind: JobKind, payload: dict[str, Any], log: Path) -> Job:
+        self._jobs += 1
+        return Job(f"{kind}-{self._jobs}", kind, payload, log.absolute())
+
+    def _work(self, tasks: Sequence[_Task]) -> None:
+        """Carry out tasks, as many at a time as the executor takes."""
+        assert self._executor is not None
+        waiting = deque(tasks)
+        active: dict[str, _Task] = {}
+        try:
+            while (waiting and not self._stopping) or active:
+                while waiting and len(active) < self._executor.slots and not self._stopping:
+                    task = self._next(waiting)
+                    if task is None:
+                        break
+                    active[task.job.id] = task
+                    self._executor.submit(task.job)
+                if not active:
+                    time.sleep(ELSEWHERE_SECONDS if waiting else 0)
+                    continue
+                for event in self._executor.poll(POLL_SECONDS):
+                    self._handle(event, active)
+                self._stop_overdue(active)
+        except BaseException:
+            self._executor.close(force=True)
+            for task in active.values():
+                task.ended(RunStatus.INTERRUPTED, "stopped before it had finished", {})
+            raise
+        finally:
+            for task in active.values():
+                task.release()
+
+    def _next(self, waiting: deque[_Task]) -> _Task | None:
+        """Take the first task that can be had; drop those that another process has finished."""
+        for _ in range(len(waiting)):
+            task = waiting.popleft()
+            if task.acquire():
+                if self._is_done(task):
+                    task.release()
+                    continue
+                return task
+            waiting.append(task)
+        return None
+
+    def _is_done(self, task: _Task) -> bool:
+        if task.job.kind is not JobKind.RUN or self._config.rerun:
+            return False
+        return self._finished_before(RunSpec.from_dict(task.job.payload["spec"]))
+
+    def _handle(self, event: JobEvent, active: dict[str, _Task]) -> None:
+        task = active.get(event.job_id)
+        if task is None:
+            return
+        if event.kind is JobEventKind.STARTED:
+            task.deadline = time.monotonic() + task.timeout if task.timeout else None
+            task.started()
+        elif event.kind is JobEventKind.EPOCH:
+            task.epoch(event.data)
+        elif event.kind is JobEventKind.FINISHED:
+            status = RunStatus(event.data["status"])
+            self._end(task, active, status, str(event.data.get("error", "")), event.data)
+        else:
+            error = _how_it_died(event.data.get("exitcode"))
+            self._end(task, active, RunStatus.CRASHED, f"{error}; see `{task.job.log}`")
+
+    def _end(
+        self,
+        task: _Task,
+        active: dict[str, _Task],
+        status: RunStatus,
+        error: str,
+        facts: dict[str, Any] | None = None,
+    ) -> None:
+        task.ended(status, error, facts or {})
+        del active[task.job.id]
+        task.release()
+
+    def _stop_overdue(self, active: dict[str, _Task]) -> None:
+        assert self._executor is not None
+        for task in list(active.values()):
+            if task.deadline is not None and time.monotonic() > task.deadline:
+                self._executor.cancel(task.job.id)
+                limit = duration(task.timeout or 0)
+                error = f"stopped after the timeout of {limit}; `--timeout` sets another"
+                self._end(task, active, RunStatus.TIMEOUT, error)
+
+
+@contextlib.contextmanager
+def _interruptible() -> Iterator[None]:
+    """Turn SIGTERM into the same interruption as Ctrl-C; a second one of either ends at once."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        for each in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(each, signal.SIG_DFL)
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        for each in before:
+            signal.signal(each, interrupt)
+        yield
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
+
+
+def _record(spec: RunSpec, status: RunStatus, error: str, facts: dict[str, Any]) -> RunRecord:
+    return RunRecord(
+        spec=spec,
+        status=status,
+        error=None if status is RunStatus.OK else one_line(error),
+        metrics=facts.get("metrics", {}),
+        timing=facts.get("timing", {}),
+        profile=facts.get("profile", {}),
+        environment=facts.get("environment", {}),
+        started_at=facts.get("started_at") or _now(),
+        finished_at=facts.get("finished_at") or _now(),
+    )
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def _source(spec: RunSpec) -> str:
+    return f"{spec.dataset} {spec.data_dir}"
+
+
+def _how_it_died(exitcode: int | None) -> str:
+    if exitcode is not None and exitcode < 0:
+        with contextlib.suppress(ValueError):
+            return f"its worker was killed by {signal.Signals(-exitcode).name}"
+    return f"its worker exited with code {exitcode}"
+
+
+def _measured_seconds(spec: RunSpec, facts: dict[str, Any]) -> float:
+    """Return a run's estimated seconds from what the rehearsal measured."""
+    epochs, steps = int(spec.protocol["epochs"]), int(facts["steps_per_epoch"])
+    evaluated = epochs * int(facts["val_items"]) + int(facts["test_items"])
+    training = epochs * steps * float(facts["step_seconds"])
+    return training + evaluated * float(facts["evaluation_seconds_per_image"])
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" + ("" if number == 1 else "s")

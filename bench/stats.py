@@ -1,0 +1,182 @@
+"""Intervals, paired tests and tie groups: arrays in, numbers out.
+
+Two kinds of noise are kept apart. Item noise comes from the test images that happen to be there
+and shows with a single seed; seed noise comes from initial weights and data order and needs
+several. All intervals are two-sided at 95 %.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+LEVEL = 0.95
+ALPHA = 1 - LEVEL
+
+
+@dataclass(frozen=True)
+class Interval:
+    """An estimate with the ends of its 95 % interval."""
+
+    mean: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Difference:
+    """What is known of `a - b`.
+
+    Attributes:
+        p: probability of a difference at least as large if there were none; two-sided.
+        test: the name of the test.
+    """
+
+    estimate: float
+    low: float
+    high: float
+    p: float
+    test: str
+
+
+def wilson(successes: int, n: int) -> Interval:
+    """Return a proportion with Wilson's score interval (Wilson 1927).
+
+    Raises:
+        ValueError: `n` is not positive.
+    """
+    if n <= 0:
+        raise ValueError("a proportion of nothing has no interval")
+    z = _normal_quantile()
+    p = successes / n
+    centre = (p + z * z / (2 * n)) / (1 + z * z / n)
+    half = z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n)) / (1 + z * z / n)
+    return Interval(p, max(0.0, centre - half), min(1.0, centre + half))
+
+
+def t_interval(values: Sequence[float]) -> Interval:
+    """Return the mean with Student's t interval, of two values or more."""
+    array = np.asarray(values, np.float64)
+    if len(array) < 2:
+        raise ValueError("a t interval needs two values or more")
+    half = _t_quantile(len(array) - 1) * array.std(ddof=1) / math.sqrt(len(array))
+    mean = float(array.mean())
+    return Interval(mean, mean - half, mean + half)
+
+
+def mcnemar(a: npt.NDArray[np.bool_], b: npt.NDArray[np.bool_]) -> Difference:
+    """Compare two networks on the same items: which of them are right, (N,) bool each.
+
+    The p-value is that of the exact binomial test on the items where they differ (McNemar 1947);
+    the interval is Wald's for paired proportions. It speaks of these two networks, not of the
+    methods that made them.
+    """
+    only_a = int((a & ~b).sum())
+    only_b = int((b & ~a).sum())
+    n, differing = len(a), only_a + only_b
+    estimate = (only_a - only_b) / n
+    spread = math.sqrt(max(0.0, differing - (only_a - only_b) ** 2 / n)) / n
+    half = _normal_quantile() * spread
+    p = min(1.0, 2 * _binomial_cdf(min(only_a, only_b), differing)) if differing else 1.0
+    return Difference(estimate, estimate - half, estimate + half, p, "exact McNemar")
+
+
+def welch(a: Sequence[float], b: Sequence[float]) -> Difference:
+    """Compare two methods by the means of their seeds (Welch 1947), two seeds or more each."""
+    first, second = np.asarray(a, np.float64), np.asarray(b, np.float64)
+    if min(len(first), len(second)) < 2:
+        raise ValueError("Welch's test needs two values or more on each side")
+    variances = first.var(ddof=1) / len(first), second.var(ddof=1) / len(second)
+    estimate = float(first.mean() - second.mean())
+    total = sum(variances)
+    if total == 0:
+        raise ValueError("Welch's test needs values that vary")
+    freedom = total**2 / sum(
+        v**2 / (len(x) - 1) for v, x in zip(variances, (first, second), strict=True)
+    )
+    error = math.sqrt(total)
+    half = _t_quantile(freedom) * error
+    p = 2 * _t_cdf(freedom, -abs(estimate) / error)
+    return Difference(estimate, estimate - half, estimate + half, p, "Welch's t on seed means")
+
+
+def proportions(successes_a: int, n_a: int, successes_b: int, n_b: int) -> Difference:
+    """Compare two proportions of different items by the pooled normal test."""
+    a, b = successes_a / n_a, successes_b / n_b
+    pooled = (successes_a + successes_b) / (n_a + n_b)
+    error = math.sqrt(pooled * (1 - pooled) * (1 / n_a + 1 / n_b))
+    p = math.erfc(abs(a - b) / error / math.sqrt(2)) if error else 1.0
+    half = _normal_quantile() * math.sqrt(a * (1 - a) / n_a + b * (1 - b) / n_b)
+    return Difference(a - b, a - b - half, a - b + half, p, "two proportions")
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Return p-values corrected for their number (Holm 1979), in the order given."""
+    order = sorted(range(len(p_values)), key=lambda index: p_values[index])
+    corrected = [0.0] * len(p_values)
+    running = 0.0
+    for place, index in enumerate(order):
+        running = max(running, min(1.0, (len(p_values) - place) * p_values[index]))
+        corrected[index] = running
+    return corrected
+
+
+def tie_groups(count: int, p_value: Callable[[int, int], float]) -> list[int]:
+    """Return the group of each of `count` rows, which are ordered from best to worst.
+
+    Group 1 is the best row and all that cannot be told from it; the next group starts at the best
+    row left. The p-values of one leader against the rows left are Holm-corrected together.
+    """
+    groups = [0] * count
+    group = 0
+    left = list(range(count))
+    while left:
+        group += 1
+        leader, *others = left
+        groups[leader] = group
+        corrected = holm([p_value(leader, other) for other in others])
+        left = []
+        for other, p in zip(others, corrected, strict=True):
+            if p < ALPHA:
+                left.append(other)
+            else:
+                groups[other] = group
+    return groups
+
+
+def resolvable_gap(accuracy: float, n: int) -> float:
+    """Return the smallest difference in accuracy that `n` test items can resolve with one seed.
+
+    The half-width of the interval of a difference of two such proportions, taken as independent;
+    networks that mostly err on the same items can be told apart at somewhat less.
+    """
+    return _normal_quantile() * math.sqrt(2 * accuracy * (1 - accuracy) / n)
+
+
+def _normal_quantile() -> float:
+    from scipy.special import ndtri
+
+    return float(ndtri(0.5 + LEVEL / 2))
+
+
+def _t_quantile(freedom: float) -> float:
+    # scipy.special holds what is needed and imports ten times faster than scipy.stats.
+    from scipy.special import stdtrit
+
+    return float(stdtrit(freedom, 0.5 + LEVEL / 2))
+
+
+def _t_cdf(freedom: float, value: float) -> float:
+    from scipy.special import stdtr
+
+    return float(stdtr(freedom, value))
+
+
+def _binomial_cdf(successes: int, n: int) -> float:
+    from scipy.special import bdtr
+
+    return float(bdtr(successes, n, 0.5))

@@ -1,0 +1,41 @@
+"""Handwritten digits of 8x8 pixels, which come with scikit-learn."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import bench
+from bench_datasets.stratified import stratified_split
+
+
+def load(data_dir: Path | None) -> bench.Splits:
+    """1,797 handwritten digits of 8x8 pixels, inside scikit-learn.
+
+    Part of the set of Alpaydin and Kaynak, 1998 (https://doi.org/10.24432/C50P49). Gray values
+    0 to 16 are scaled to 0 to 255. There is no official test split: a fifth of every class,
+    drawn with seed 0, takes its place.
+
+    Args:
+        data_dir: not used; the data come with scikit-learn.
+    """
+    import numpy as np
+    from sklearn.datasets import load_digits
+
+    bunch = load_digits()
+    images = np.rint(bunch.images * (255 / 16)).astype(np.uint8)
+    labels = bunch.target
+    train, test = stratified_split(labels)
+    return bench.Splits(
+        train=(images[train], labels[train]),
+        test=(images[test], labels[test]),
+        classes=[str(digit) for digit in bunch.target_names],
+    )
+
+
+DATASET = bench.Dataset(
+    name="digits",
+    load=load,
+    recommends={"epochs": 15, "batch_size": 32},
+    hints=bench.DatasetHints(train=1438, test=359, image_size=8, channels=1),
+    preload=("sklearn.datasets",),
+)

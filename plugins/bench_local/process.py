@@ -1,0 +1,91 @@
+"""What runs inside a worker process."""
+
+from __future__ import annotations
+
+import contextlib
+import faulthandler
+import fcntl
+import importlib
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from bench import Job, JobEventKind
+
+
+def serve(connection: Connection, life: Connection, preload: list[str]) -> None:
+    """Carry out jobs until the parent says that there are no more, or is gone."""
+    # Ctrl-C reaches the whole group; the parent decides what becomes of a run.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    die_with_parent(life)
+    missing = [name for name in preload if name not in sys.modules]
+    engine = importlib.import_module("bench.engine.worker")
+    connection.send({"kind": "ready", "missing": missing})
+    while True:
+        try:
+            job: Job | None = connection.recv()
+        except (EOFError, OSError):
+            return
+        if job is None:
+            return
+        _carry_out(engine, job, connection)
+
+
+def die_with_parent(life: Connection) -> None:
+    """Make the end of the parent the end of this process, even in the midst of a computation.
+
+    When the last writer of the pipe is gone, Linux sends the signal that F_SETSIG names: SIGKILL,
+    which neither a plugin nor a loop in C that holds the interpreter can keep off. A thread does
+    the same, later, where the kernel has no such call.
+    """
+    descriptor = life.fileno()
+    if hasattr(fcntl, "F_SETSIG"):
+        fcntl.fcntl(descriptor, fcntl.F_SETSIG, signal.SIGKILL)
+        fcntl.fcntl(descriptor, fcntl.F_SETOWN, os.getpid())
+        flags = fcntl.fcntl(descriptor, fcntl.F_GETFL)
+        fcntl.fcntl(descriptor, fcntl.F_SETFL, flags | os.O_ASYNC)
+
+    def wait() -> None:
+        with contextlib.suppress(EOFError, OSError):
+            life.recv_bytes()
+        os._exit(1)
+
+    # Also covers a parent that died before the signal was armed.
+    threading.Thread(target=wait, name="parent-watch", daemon=True).start()
+
+
+def _carry_out(engine: Any, job: Job, connection: Connection) -> None:
+    def emit(metrics: dict[str, Any]) -> None:
+        connection.send({"kind": JobEventKind.EPOCH, "data": metrics})
+
+    connection.send({"kind": JobEventKind.STARTED, "data": {"pid": os.getpid()}})
+    with _output_to(job.log):
+        result = engine.perform(job.kind, job.payload, emit)
+    connection.send({"kind": JobEventKind.FINISHED, "data": result})
+
+
+@contextlib.contextmanager
+def _output_to(log: Path) -> Iterator[None]:
+    """Send all that is printed, from C as well, and the stack of a crash, to a file."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("a", encoding="utf-8", errors="backslashreplace") as file:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        saved = os.dup(1), os.dup(2)
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+        faulthandler.enable(file)
+        try:
+            with contextlib.redirect_stdout(file), contextlib.redirect_stderr(file):
+                yield
+        finally:
+            faulthandler.disable()
+            for target, descriptor in zip((1, 2), saved, strict=True):
+                os.dup2(descriptor, target)
+                os.close(descriptor)

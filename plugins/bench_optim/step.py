@@ -1,0 +1,33 @@
+"""Step decay."""
+
+from __future__ import annotations
+
+import bench
+
+
+def build(steps: int, steps_per_epoch: int, *, drops: int = 2, factor: float = 0.1) -> list[float]:
+    """Drop the learning rate at equal distances, by a tenth each time.
+
+    The run is cut into `drops` + 1 equal parts. With the defaults this is the classic recipe for
+    ImageNet, 90 epochs with a tenfold drop after 30 and 60 (He et al., 2016,
+    https://arxiv.org/abs/1512.03385, as torchvision's reference script has it), made independent
+    of the number of epochs.
+
+    Args:
+        steps: training steps of the run.
+        steps_per_epoch: not used; a drop may fall inside an epoch.
+        drops: how often the learning rate drops, 0 or more.
+        factor: what each drop multiplies the learning rate by.
+
+    Returns:
+        `steps` factors of the learning rate, the first of them 1.0.
+
+    Raises:
+        bench.ConfigError: `drops` is below 0.
+    """
+    if drops < 0:
+        raise bench.ConfigError(f"schedule `step`: `drops` is {drops}; give 0 or more")
+    return [float(factor) ** (step * (drops + 1) // steps) for step in range(steps)]
+
+
+SCHEDULE = bench.Schedule(name="step", build=build)
