@@ -1,0 +1,69 @@
+"""Every architecture of timm as a model, listed without importing timm or torch.
+
+    names.py       which architectures the installed timm offers, read from its source text
+    models.json    their sizes, measured once by make_table.py; hints for listings and estimates
+    building.py    from a name to a network
+    networks.py    what some architectures need around them; the only module that imports torch
+    make_table.py  writes models.json
+
+The weights are always random: a benchmark that trains compares nothing if some start trained.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import bench
+from bench_timm.building import build, suggest
+from bench_timm.names import architectures
+
+TABLE = Path(__file__).with_name("models.json")
+
+ALIASES = {
+    "resnet": "resnet50",
+    "vgg": "vgg16",
+    "mobilenet": "mobilenetv3_large_100",
+    "inception": "inception_v3",
+    # The network of Chollet's paper (arXiv:1610.02357). timm calls it legacy since its own
+    # `xception41`, `65` and `71` are the later variants made for segmentation.
+    "xception": "legacy_xception",
+    "densenet": "densenet121",
+}
+"""The usual name of a family, and the architecture it stands for."""
+
+
+@bench.hookimpl
+def register_models() -> Iterator[bench.Model]:
+    """Offer every architecture that the installed timm registers."""
+    families = architectures()
+    table = read_table()
+    # A timm that has an architecture of that very name means it, not ours.
+    aliases = {target: alias for alias, target in ALIASES.items() if alias not in families}
+    for name, family in sorted(families.items()):
+        row = table.get(name, {})
+        yield bench.Model(
+            name=name,
+            build=functools.partial(build, name),
+            suggest=suggest,
+            description=f"from timm's {family} family",
+            aliases=(aliases[name],) if name in aliases else (),
+            preload=("timm",),
+            hints=bench.ModelHints(
+                family=family,
+                parameters=row.get("parameters"),
+                macs=row.get("macs"),
+                layers=row.get("layers"),
+                input_size=row.get("input_size"),
+            ),
+        )
+
+
+def read_table() -> dict[str, dict[str, Any]]:
+    """Return the rows of `models.json` by architecture, each by column."""
+    content = json.loads(TABLE.read_bytes())
+    columns = content["columns"]
+    return {row[0]: dict(zip(columns, row, strict=True)) for row in content["rows"]}

@@ -1,0 +1,83 @@
+"""Measure every timm architecture and write `models.json`.
+
+    python -m bench_timm.make_table [--jobs N]
+
+Each architecture is built on the meta device, which allocates nothing, for 1,000 classes and one
+RGB image at its native size, in evaluation mode. A row holds
+
+    name, family    as timm registers them
+    parameters      trainable parameters
+    input_size      the native height and width, pixels; the shorter one where they differ
+    macs            multiply-accumulates of one forward pass at that size: half of what torch's
+                    flop counter reports for convolutions, matrix products and attention.
+                    Normalisation, activations, pooling and element-wise products are not counted
+    layers          modules that hold parameters of their own
+
+and null for whatever could not be measured. The table gives hints, never results: a name that it
+lacks or that another timm builds differently costs no more than an estimate.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import sys
+import warnings
+from typing import Any
+
+from bench import files
+from bench_timm import TABLE
+from bench_timm.names import architectures
+
+COLUMNS = ("name", "family", "parameters", "input_size", "macs", "layers")
+
+
+def measure(architecture: tuple[str, str]) -> list[Any]:
+    """Return the row of one architecture, given its name and family."""
+    import timm
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    name, family = architecture
+    torch.set_num_threads(1)
+    parameters = size = macs = layers = None
+    try:
+        with torch.device("meta"), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            network = timm.create_model(name, pretrained=False, num_classes=1000).eval()
+            parameters = sum(p.numel() for p in network.parameters() if p.requires_grad)
+            layers = sum(bool(module._parameters) for module in network.modules())
+            config: Any = network.pretrained_cfg
+            size = min(config["input_size"][1:])
+            # Without gradients, since the counter stumbles over parameters that are also inputs.
+            network.requires_grad_(False)
+            with FlopCounterMode(display=False) as counter:
+                network(torch.empty(1, 3, size, size))
+            macs = counter.get_total_flops() // 2 or None
+    except Exception as error:  # whatever a network does, the others still get their rows
+        print(f"{name}: {type(error).__name__}: {error}", file=sys.stderr)
+    return [name, family, parameters, size, macs, layers]
+
+
+def main() -> None:
+    """Measure all and replace the table."""
+    parser = argparse.ArgumentParser(description="measure every timm architecture")
+    parser.add_argument("--jobs", type=int, default=1, help="processes (default: 1)")
+    jobs = parser.parse_args().jobs
+
+    import timm
+    import torch
+
+    work = sorted(architectures().items())
+    with multiprocessing.get_context("spawn").Pool(jobs) as pool:
+        rows = list(pool.imap(measure, work, chunksize=16))
+    # One row a line: a new timm shows as the lines that it changed.
+    versions = {"timm": timm.__version__, "torch": torch.__version__.partition("+")[0]}
+    head = json.dumps({**versions, "columns": COLUMNS})
+    body = ",\n".join(json.dumps(row, separators=(",", ":")) for row in rows)
+    files.write_text(TABLE, f'{head[:-1]}, "rows": [\n{body}\n]}}\n')
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,231 @@
+"""A linear network, and networks that fail in building, in the forward pass or later."""
+
+from __future__ import annotations
+
+import math
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import bench
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+Shape = tuple[int, int, int]
+REHEARSAL_STEPS = 2
+"""Training steps that the rehearsal makes at most; what fails later fails in a run."""
+
+
+def tiny(num_classes: int, input_shape: Shape, *, gain: float = 1.0, note: str = "") -> nn.Module:
+    """One linear layer.
+
+    Args:
+        num_classes: number of logits.
+        input_shape: (channels, height, width).
+        gain: factor of the logits.
+        note: not used; it tells cells apart.
+    """
+    return late(num_classes, input_shape, lambda logits, step: logits * gain)
+
+
+def late(num_classes: int, input_shape: Shape, change: Any) -> nn.Module:
+    """Return a linear network; `change(logits, step)` sees each training step, from 1.
+
+    Steps on torch's meta device do not count; an evaluation is step 0.
+    """
+    import torch
+
+    class Late(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.head = torch.nn.Linear(math.prod(input_shape), num_classes)
+            self.steps = 0
+
+        def forward(self, images: Tensor) -> Any:
+            logits = self.head(images.flatten(1))
+            if images.device.type == "meta":
+                return logits
+            self.steps += self.training
+            return change(logits, self.steps if self.training else 0)
+
+    return Late()
+
+
+def on_meta() -> bool:
+    import torch
+
+    return torch.empty(0).device.type == "meta"
+
+
+def segfaults(num_classes: int, input_shape: Shape) -> nn.Module:
+    if not on_meta():
+        os.kill(os.getpid(), signal.SIGSEGV)
+    return tiny(num_classes, input_shape)
+
+
+def exits(num_classes: int, input_shape: Shape, *, code: int = 3) -> nn.Module:
+    if not on_meta():
+        os._exit(code)
+    return tiny(num_classes, input_shape)
+
+
+def quits(num_classes: int, input_shape: Shape) -> nn.Module:
+    sys.exit("a plugin has no business here")
+
+
+def dies_late(num_classes: int, input_shape: Shape, *, at: int = 4) -> nn.Module:
+    def change(logits: Tensor, step: int) -> Tensor:
+        if step == at:
+            print("the last words", flush=True)
+            os.kill(os.getpid(), signal.SIGKILL)
+        return logits
+
+    return late(num_classes, input_shape, change)
+
+
+def sleeps(
+    num_classes: int, input_shape: Shape, *, seconds: float = 60.0, note: str = ""
+) -> nn.Module:
+    """Sleep in each training step that lies beyond the rehearsal."""
+
+    def change(logits: Tensor, step: int) -> Tensor:
+        if step > REHEARSAL_STEPS:
+            time.sleep(seconds)
+        return logits
+
+    return late(num_classes, input_shape, change)
+
+
+def stuck_in_rehearsal(num_classes: int, input_shape: Shape) -> nn.Module:
+    def change(logits: Tensor, step: int) -> Tensor:
+        time.sleep(60)
+        return logits
+
+    return late(num_classes, input_shape, change)
+
+
+def spins(num_classes: int, input_shape: Shape) -> nn.Module:
+    """Hold the interpreter in one long computation in C, beyond the rehearsal."""
+
+    def change(logits: Tensor, step: int) -> Tensor:
+        if step > REHEARSAL_STEPS:
+            sum(range(10**12))
+        return logits
+
+    return late(num_classes, input_shape, change)
+
+
+def noisy(num_classes: int, input_shape: Shape) -> nn.Module:
+    import ctypes
+
+    print("noise from Python")
+    os.write(1, b"noise from a descriptor\n")
+    # Left in the buffer of the C library, which writes it when it likes.
+    ctypes.CDLL(None).printf(b"noise from C\n")
+    return tiny(num_classes, input_shape)
+
+
+def nan_logits(num_classes: int, input_shape: Shape) -> nn.Module:
+    return late(num_classes, input_shape, lambda logits, step: logits * float("nan"))
+
+
+def nan_in_evaluation(num_classes: int, input_shape: Shape, *, after: int = 0) -> nn.Module:
+    """Return NaN in evaluations beyond the first `after` ones of a run."""
+    evaluations = 0
+
+    def change(logits: Tensor, step: int) -> Tensor:
+        nonlocal evaluations
+        evaluations += step == 0
+        return logits * float("nan") if step == 0 and evaluations > after else logits
+
+    return late(num_classes, input_shape, change)
+
+
+def wrong_shape(num_classes: int, input_shape: Shape) -> nn.Module:
+    return tiny(num_classes + 1, input_shape)
+
+
+def wrong_output(num_classes: int, input_shape: Shape) -> nn.Module:
+    return late(num_classes, input_shape, lambda logits, step: (logits, logits))
+
+
+def not_a_module(num_classes: int, input_shape: Shape) -> Any:
+    import torch
+
+    return tiny(num_classes, input_shape) if on_meta() else torch.nn.functional.relu
+
+
+def frozen(num_classes: int, input_shape: Shape) -> nn.Module:
+    return tiny(num_classes, input_shape).requires_grad_(False)
+
+
+def raises(num_classes: int, input_shape: Shape) -> nn.Module:
+    raise RuntimeError(HOSTILE_ERROR)
+
+
+def out_of_memory(num_classes: int, input_shape: Shape) -> nn.Module:
+    def change(logits: Tensor, step: int) -> Tensor:
+        import torch
+
+        if step > REHEARSAL_STEPS:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return logits
+
+    return late(num_classes, input_shape, change)
+
+
+def mended(num_classes: int, input_shape: Shape, *, by: str = "") -> nn.Module:
+    """Fail beyond the rehearsal for as long as the file `by` is not there."""
+
+    def change(logits: Tensor, step: int) -> Tensor:
+        if step > REHEARSAL_STEPS and not Path(by).exists():
+            raise RuntimeError("not mended yet")
+        return logits
+
+    return late(num_classes, input_shape, change)
+
+
+def fixed_17px(num_classes: int, input_shape: Shape) -> nn.Module:
+    if input_shape[1:] != (17, 17):
+        raise ValueError("only 17 pixels")
+    return tiny(num_classes, input_shape)
+
+
+HOSTILE_ERROR = "=boom <b>x</b> [red]y[/red] $z_1$ a|b \x1b[31m\nsecond line"
+HOSTILE_NAMES = (
+    "<script>alert(1)</script>",
+    "=cmd|' /C calc'!A0",
+    "$x_y$ [red]bold[/red] a|b",
+    "@SUM(1)"[1:],
+    "100% & #1 {x}~^\\",
+)
+BUILDS = {
+    "tiny": tiny,
+    "segfaults": segfaults,
+    "exits": exits,
+    "quits": quits,
+    "dies-late": dies_late,
+    "sleeps": sleeps,
+    "stuck": stuck_in_rehearsal,
+    "spins": spins,
+    "noisy": noisy,
+    "nan-logits": nan_logits,
+    "nan-in-evaluation": nan_in_evaluation,
+    "wrong-shape": wrong_shape,
+    "wrong-output": wrong_output,
+    "not-a-module": not_a_module,
+    "frozen": frozen,
+    "raises": raises,
+    "out-of-memory": out_of_memory,
+    "mended": mended,
+    "fixed-17px": fixed_17px,
+    **dict.fromkeys(HOSTILE_NAMES, tiny),
+}
+HINTS = {"fixed-17px": bench.ModelHints(family="odd", input_size=17)}
+MODELS = [
+    bench.Model(name=name, build=build, hints=HINTS.get(name)) for name, build in BUILDS.items()
+]

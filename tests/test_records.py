@@ -1,0 +1,184 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from samples import make_record, make_spec
+
+from bench import files
+from bench.errors import StoreError
+from bench.records import (
+    Mode,
+    Purpose,
+    RunRecord,
+    RunSpec,
+    RunStatus,
+    canonical,
+    digest,
+)
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=10,
+)
+
+
+@given(json_values.filter(lambda value: isinstance(value, dict)))
+@settings(deadline=None)
+def test_canonical_text_does_not_depend_on_the_order_of_keys(value: dict[str, Any]) -> None:
+    turned = dict(reversed(value.items()))
+    assert canonical(turned) == canonical(value)
+    assert digest(turned) == digest(value)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [(1, 1.0), (1, "1"), ([1], [1, 1]), ({"a": None}, {}), (True, 1)]
+)
+def test_canonical_text_tells_different_values_apart(one: Any, other: Any) -> None:
+    assert canonical(one) != canonical(other)
+
+
+def test_a_spec_survives_json() -> None:
+    spec = make_spec(
+        params={"model": {"depth": 3, "sizes": [1, 2], "name": "é"}, "optimizer": {"lr": 1e-5}},
+        pinned={"batch_size": 64},
+        mode=Mode.DETERMINISTIC,
+        purpose=Purpose.TRIAL,
+        device="cuda",
+        data_dir="/data",
+    )
+    again = RunSpec.from_dict(json.loads(json.dumps(spec.to_dict())))
+    assert again == spec
+    assert isinstance(again.mode, Mode)
+    assert isinstance(again.purpose, Purpose)
+    assert again.id == spec.id
+    assert again.cell == spec.cell
+
+
+def test_tuples_among_params_do_not_change_identity() -> None:
+    spec = make_spec(params={"optimizer": {"betas": (0.9, 0.999)}})
+    again = RunSpec.from_dict(json.loads(json.dumps(spec.to_dict())))
+    assert (again.id, again.cell) == (spec.id, spec.cell)
+
+
+def test_an_id_is_twelve_digits_of_the_key() -> None:
+    assert make_spec().id == digest(make_spec().key)[:12]
+    assert make_spec().id != make_spec(seed=1).id
+
+
+def test_a_spec_without_a_key_has_no_id() -> None:
+    with pytest.raises(AssertionError, match="key"):
+        _ = dataclasses.replace(make_spec(), key={}).id
+
+
+def test_a_cell_holds_all_but_the_seed_and_where_the_data_lie() -> None:
+    cell = make_spec().cell
+    assert make_spec(seed=1).cell == cell
+    assert make_spec(data_dir="/data").cell == cell
+    assert make_spec(version="2.0").cell == cell
+    others = [
+        make_spec(model="other"),
+        make_spec(dataset="other"),
+        make_spec(optimizer="other"),
+        make_spec(params={"loss": {"smoothing": 0.1}}),
+        make_spec(protocol={"epochs": 3}),
+        make_spec(mode=Mode.DETERMINISTIC),
+        make_spec(purpose=Purpose.TRIAL),
+        make_spec(device="cuda"),
+    ]
+    assert len({cell, *(spec.cell for spec in others)}) == len(others) + 1
+
+
+def test_a_label_names_the_run() -> None:
+    assert make_spec(seed=3).label == "shapes · net · adamw · 3"
+
+
+def test_statuses_are_the_documented_words() -> None:
+    assert [str(status) for status in RunStatus] == [
+        "ok",
+        "diverged",
+        "oom",
+        "timeout",
+        "crashed",
+        "failed",
+        "interrupted",
+        "lost",
+    ]
+
+
+@pytest.mark.parametrize(
+    "record",
+    [make_record(), make_record(status=RunStatus.DIVERGED, error="the loss is nan")],
+    ids=["ok", "diverged"],
+)
+def test_a_record_survives_json(record: RunRecord) -> None:
+    again = RunRecord.from_dict(json.loads(files.dump_json(record.to_dict())))
+    assert again == record
+    assert again.id == record.id
+
+
+def test_a_record_holds_the_documented_fields() -> None:
+    content = make_record().to_dict()
+    documented = (
+        "schema id status error dataset model optimizer params protocol seed purpose metrics "
+        "timing profile environment key"
+    )
+    assert {*documented.split()} <= {*content}
+    assert content["schema"] == 1
+    assert content["model"] == "net"
+    assert {*content["params"]} == {"dataset", "model", "optimizer", "schedule", "loss"}
+    assert {*content["metrics"]} == {"val", "test"}
+
+
+def test_nan_metrics_become_null_and_stay_readable() -> None:
+    record = make_record(log_loss=math.nan)
+    again = RunRecord.from_dict(json.loads(files.dump_json(record.to_dict())))
+    assert again.metrics["test"]["log_loss"] is None
+
+
+def drop(name: str) -> Callable[[dict[str, Any]], Any]:
+    return lambda data: {key: value for key, value in data.items() if key != name}
+
+
+def put(name: str, value: Any) -> Callable[[dict[str, Any]], Any]:
+    return lambda data: {**data, name: value}
+
+
+@pytest.mark.parametrize("name", sorted({*make_record().to_dict()} - {"schema", "id"}))
+def test_a_missing_field_makes_no_record(name: str) -> None:
+    with pytest.raises(StoreError, match=rf"not a whole record \(KeyError: '{name}'\)"):
+        RunRecord.from_dict(drop(name)(make_record().to_dict()))
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda data: None, "it holds no object"),
+        (lambda data: [data], "it holds no object"),
+        (lambda data: {}, "its schema is None, this version reads 1"),
+        (put("schema", 2), "its schema is 2, this version reads 1"),
+        (put("schema", "1"), "its schema is '1', this version reads 1"),
+        (drop("id"), "its id does not fit its key"),
+        (put("id", "0" * 12), "its id does not fit its key"),
+        (put("key", {}), "its id does not fit its key"),
+        (put("status", "splendid"), "not a whole record .*splendid"),
+        (put("mode", "warp"), "not a whole record .*warp"),
+        (put("purpose", None), "not a whole record"),
+        (put("params", {}), "not a whole record"),
+        (put("params", 3), "not a whole record"),
+        (put("metrics", {"val": 3}), "not a whole record"),
+        (put("metrics", [1]), "not a whole record"),
+        (put("timing", None), "not a whole record"),
+        (put("pinned", 1), "not a whole record"),
+    ],
+)
+def test_what_is_no_record_is_said_to_be_none(damage: Callable[[Any], Any], message: str) -> None:
+    with pytest.raises(StoreError, match=message):
+        RunRecord.from_dict(damage(make_record().to_dict()))
