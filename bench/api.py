@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench import leaderboard
+from bench import leaderboard, tables
 from bench.config import ExperimentConfig
 from bench.console import Console
 from bench.leaderboard import Leaderboard
@@ -40,7 +40,7 @@ class Result:
         return [record for record in self.records if record.status is not RunStatus.OK]
 
     def __str__(self) -> str:
-        return leaderboard.to_markdown(self.leaderboard)
+        return tables.to_markdown(self.leaderboard)
 
     def _repr_markdown_(self) -> str:
         """Show the leaderboard as a table in a notebook."""
@@ -86,7 +86,7 @@ def execute(
     finally:
         registry.manager.unregister(name="console")
     if store.runs.exists():
-        leaderboard.write(leaderboard.build(store.records(), store), store)
+        tables.write(leaderboard.build(store.records(), store), store)
     for warning in store.warnings:
         observer.message(f"warning: {warning}")
     board = leaderboard.build(outcome.records, store)

@@ -124,6 +124,8 @@ class ExperimentConfig(BaseModel):
             if name in Protocol.model_fields:
                 protocol[name] = protocol_value(name, value, source)
             elif name in cls.model_fields and name != "protocol":
+                if isinstance(value, bool) and cls.model_fields[name].annotation is not bool:
+                    raise ConfigError(f"{source}: `{key}` cannot be {str(value).lower()}")
                 own[name] = value
             else:
                 hint = did_you_mean(name, known_keys())
@@ -136,8 +138,8 @@ class ExperimentConfig(BaseModel):
     def values(self) -> dict[str, Any]:
         """Return the flat values that make this config again, defaults left out."""
         plain = self.model_dump(mode="json", exclude_defaults=True)
-        if "set" in plain:
-            plain["set"] = {k: v[0] if len(v) == 1 else list(v) for k, v in plain["set"].items()}
+        if self.set:
+            plain["set"] = {key: _ungrid(grid) for key, grid in self.set.items()}
         return {**plain, **self.protocol}
 
 
@@ -199,7 +201,7 @@ def to_toml(values: Mapping[str, Any]) -> str:
         name = key.replace("_", "-")
         if isinstance(value, Mapping):
             tables.append(f"\n[{name}]")
-            tables.extend(f"{json.dumps(k)} = {_toml_value(v)}" for k, v in value.items())
+            tables.extend(f"{_toml_value(str(k))} = {_toml_value(v)}" for k, v in value.items())
         else:
             lines.append(f"{name} = {_toml_value(value)}")
     return "\n".join([*lines, *tables]) + "\n"
@@ -214,7 +216,9 @@ def parse_set(options: Iterable[str]) -> dict[str, tuple[Any, ...]]:
     result: dict[str, tuple[Any, ...]] = {}
     for option in options:
         # Names may hold `=`; the last dot before a later `=` separates name and param.
-        match = re.match(r"(.+\.[A-Za-z_]\w*)=(.*)$", option, re.DOTALL)
+        # A protocol field may be spelt as its flag is, with a dash.
+        pattern = r"(protocol\.[A-Za-z][\w-]*|.+\.[A-Za-z_]\w*)=(.*)$"
+        match = re.match(pattern, option, re.DOTALL)
         if match is None:
             raise ConfigError(f"--set takes NAME.PARAM=VALUE, not `{option}`")
         key, text = match.groups()
@@ -273,7 +277,24 @@ def _grid(value: Any) -> tuple[Any, ...]:
         return value
     if isinstance(value, str):
         return tuple(parse_value(part) for part in _split_outside_brackets(value))
-    return tuple(value) if isinstance(value, list) else (value,)
+    if isinstance(value, list):
+        # Words in a list mean what they mean on the command line: YAML reads `1e-3` as text.
+        return tuple(parse_value(item) if isinstance(item, str) else item for item in value)
+    return (value,)
+
+
+def _ungrid(grid: tuple[Any, ...]) -> Any:
+    """Return what `_grid` makes this grid of: the bare value where that is enough, or a list."""
+    words = [_word(value) for value in grid]
+    alone = len(grid) == 1 and not isinstance(grid[0], list) and _grid(words[0]) == grid
+    return words[0] if alone else words
+
+
+def _word(value: Any) -> Any:
+    """Return what `parse_value` reads as this value, if that is not the value itself."""
+    if value is None:
+        return "none"
+    return json.dumps(value) if isinstance(value, str) and parse_value(value) != value else value
 
 
 def _split_outside_brackets(text: str) -> list[str]:
@@ -293,7 +314,10 @@ def _toml_value(value: Any) -> str:
         return "[" + ", ".join(_toml_value(item) for item in value) + "]"
     if value is None:
         return '"none"'
-    return json.dumps(value)
+    if isinstance(value, float):
+        return repr(value)  # TOML knows `inf` and `nan`
+    # Surrogate pairs are no TOML, and of the characters beyond ASCII only this one is escaped.
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def _explain(error: pydantic.ValidationError, source: str) -> str:

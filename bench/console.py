@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import IO, Any, Self
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console as RichConsole
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from bench import estimate, leaderboard
+from bench import estimate, tables
 from bench.hookspecs import hookimpl
 from bench.leaderboard import Block, Leaderboard
 from bench.plan import PlannedRun
@@ -86,7 +87,7 @@ class Console:
         chosen = "" if wanted in (None, size) else f" (it takes no {wanted} px)"
         self.message(
             f"  {spec.model.name} with {spec.optimizer.name} on {spec.dataset.name}: "
-            f"{size}×{size} px{chosen}, {leaderboard.count(facts['parameters'])} parameters, "
+            f"{size}×{size} px{chosen}, {tables.count(facts['parameters'])} parameters, "
             f"{duration(facts['step_seconds'])} a step"
         )
 
@@ -137,14 +138,17 @@ class Console:
         spent = time.monotonic() - active.started
         return duration(spent / metrics.epoch * (metrics.epochs - metrics.epoch))
 
-    def _table(self) -> Table:
+    def _table(self) -> Table | Text:
+        """Return what the live display shows: the runs under way and what is left in all."""
+        if not self._active:
+            return Text("")
         table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
         for heading in ("run", "epoch", "loss", "val accuracy", "images/s", "left"):
             table.add_column(heading, justify="left" if heading == "run" else "right")
         for active in list(self._active.values()):
             metrics = active.metrics
-            values = ["–"] * 4
             epochs = active.spec.protocol["epochs"]
+            values = [f"0/{epochs}", "–", "–", "–"]
             if metrics is not None:
                 values = [
                     f"{metrics.epoch}/{epochs}",
@@ -152,10 +156,9 @@ class Console:
                     f"{metrics.val_accuracy:.1%}",
                     f"{metrics.images_per_second:,.0f}",
                 ]
-            else:
-                values[0] = f"0/{epochs}"
             cells = [active.spec.label, *values, self._left(active)]
             table.add_row(*(Text(cell) for cell in cells))
+        table.add_row(Text(f"{self._ended} of {self._total} runs finished", style="dim"))
         return table
 
 
@@ -222,22 +225,49 @@ def print_leaderboard(board: Leaderboard) -> None:
     for number, block in enumerate(board.blocks):
         if number:
             console.print()
-        console.print(_block_table(block))
-        note = leaderboard.footnote(block)
+        console.print(_block_table(block, console.width))
+        note = tables.footnote(block)
         if note:
             console.print(Text(note, style="dim"))
-        console.print(Text(block.answer, style="bold"))
+        console.print(Text(one_line(block.answer, 2000), style="bold"))
     if not board.blocks:
         console.print(
             "no finished runs here yet; `bench run --models resnet50,mobilenet` makes some"
         )
 
 
-def _block_table(block: Block) -> Table:
-    table = Table(title=Text(block.title), title_justify="left", header_style="bold")
-    numeric = {"rank", "n", "seeds", "train s", "images/s", "parameters", "input", "val accuracy"}
-    for heading in leaderboard.HEADINGS:
-        table.add_column(heading, justify="right" if heading in numeric else "left")
-    for row in block.rows:
-        table.add_row(*(Text(one_line(cell)) for cell in leaderboard.cells(row)))
+OPTIONAL_COLUMNS = ("input", "parameters", "images/s", "seeds", "train s", "val accuracy")
+"""Columns that give way on a narrow terminal, the first of them first."""
+
+
+def _block_table(block: Block, width: int) -> Table:
+    """Return a block as a table that fits the terminal: columns give way, names never do."""
+    rows = [dict(zip(tables.HEADINGS, tables.cells(row), strict=True)) for row in block.rows]
+    headings = list(tables.HEADINGS)
+    if all(row["status"] == "ok" for row in rows):
+        headings.remove("status")
+    # A cause may be long and is folded; it needs some room, but not all of its length.
+    room = {h: max(len(h), *(min(len(row[h]), 40) for row in rows)) for h in headings}
+    for optional in OPTIONAL_COLUMNS:
+        if sum(room[h] + 2 for h in headings) <= width:
+            break
+        headings.remove(optional)
+    table = Table(
+        title=Text(one_line(block.title), style="bold"),
+        title_justify="left",
+        header_style="dim",
+        box=SIMPLE_HEAD,
+        padding=(0, 1),
+        pad_edge=False,
+    )
+    for heading in headings:
+        left = heading in ("model", "optimizer", "test accuracy", "status")
+        table.add_column(
+            heading,
+            justify="left" if left else "right",
+            overflow="fold",
+            min_width=None if heading == "status" else room[heading],
+        )
+    for row in rows:
+        table.add_row(*(Text(one_line(row[heading])) for heading in headings))
     return table

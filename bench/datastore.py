@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import operator
 import os
 import shutil
 import tempfile
@@ -99,6 +100,11 @@ def open_stored(fingerprint: str) -> StoredDataset:
     try:
         about = json.loads((folder / "about.json").read_text("utf-8"))
         height, width, channels = about["image_shape"]
+        for split, count in about["counts"].items():
+            whole = count * height * width * channels
+            if (folder / f"{split}.images.npy").stat().st_size < whole:
+                raise ValueError(f"the images of {split} are cut")
+            (folder / f"{split}.labels.npy").stat()
         return StoredDataset(
             folder=folder,
             fingerprint=fingerprint,
@@ -106,7 +112,7 @@ def open_stored(fingerprint: str) -> StoredDataset:
             image_shape=(height, width, channels),
             counts=about["counts"],
         )
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise StoreError(f"dataset {fingerprint} is not in `{root()}`") from error
 
 
@@ -192,14 +198,17 @@ def write(splits: CheckedSplits) -> StoredDataset:
     try:
         datasets.mkdir(parents=True, exist_ok=True)
         with files.lock(datasets / f"{fingerprint}.lock"):
-            if not (target / "about.json").exists():
+            try:
+                return open_stored(fingerprint)
+            except StoreError:
                 shutil.rmtree(target, ignore_errors=True)
-                temporary = Path(tempfile.mkdtemp(dir=datasets, prefix=".writing-"))
-                try:
-                    _write_arrays(temporary, splits)
-                    temporary.rename(target)
-                finally:
-                    shutil.rmtree(temporary, ignore_errors=True)
+            temporary = Path(tempfile.mkdtemp(dir=datasets, prefix=".writing-"))
+            try:
+                _write_arrays(temporary, splits)
+                temporary.chmod(0o777 & ~files.umask())  # mkdtemp's folders are private
+                temporary.rename(target)
+            finally:
+                shutil.rmtree(temporary, ignore_errors=True)
     except OSError as error:
         raise StoreError(
             f"cannot store a dataset in `{datasets}`: {error.strerror or error}; "
@@ -264,31 +273,63 @@ def _decode(
 ) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
     """Read a sequence of (PIL image or array, label); gray images stay gray if all are."""
     images: list[npt.NDArray[Any]] = []
-    labels: list[Any] = []
+    labels: list[int] = []
     for index in range(len(content)):
+        item = f"{where}: item {index}"
         try:
-            image, label = content[index]
+            pair = content[index]
+        except BenchError:
+            raise
+        except Exception as error:  # whatever a plugin or a picture's decoder raises
+            raise DataError(_unreadable(item, error)) from error
+        try:
+            image, label = pair
         except (TypeError, ValueError) as error:
-            raise PluginError(f"{where}: item {index} is no pair of image and label") from error
-        array = _image_array(image, image_size)
+            raise PluginError(f"{item} is no pair of image and label") from error
+        try:
+            array = _image_array(image, image_size)
+        except Exception as error:
+            raise DataError(_unreadable(item, error)) from error
+        if array.ndim == 3 and array.shape[-1] == 1:
+            array = array[..., 0]
+        if array.ndim < 2:
+            raise PluginError(f"{item} is no image but {type(image).__name__}")
+        if array.ndim > 3 or array.shape[2:] not in ((), (3,)):
+            raise PluginError(
+                f"{item} has shape {array.shape}; (H, W), (H, W, 1) or (H, W, 3) is needed"
+            )
         if images and array.shape[:2] != images[0].shape[:2]:
             raise PluginError(
-                f"{where}: item {index} is {array.shape[1]}×{array.shape[0]}, the first is "
+                f"{item} is {array.shape[1]}×{array.shape[0]}, the first is "
                 f"{images[0].shape[1]}×{images[0].shape[0]}; Splits(image_size=...) makes "
                 "them equal"
             )
+        try:
+            labels.append(operator.index(label))
+        except TypeError as error:
+            raise PluginError(f"{item} has label {label!r}; an integer is needed") from error
         images.append(array)
-        labels.append(label)
     if any(array.ndim == 3 for array in images):
         images = [np.stack([a] * 3, -1) if a.ndim == 2 else a for a in images]
     return np.stack(images) if images else np.empty((0, 1, 1), np.uint8), np.asarray(labels)
 
 
-def _image_array(image: Any, image_size: int | None) -> npt.NDArray[Any]:
-    from PIL import Image
+def _unreadable(item: str, error: Exception) -> str:
+    return f"{item} cannot be read: {one_line(f'{type(error).__name__}: {error}')}"
 
+
+def _image_array(image: Any, image_size: int | None) -> npt.NDArray[Any]:
+    from PIL import Image, ImageOps
+
+    if image_size is not None and isinstance(image, np.ndarray):
+        image = Image.fromarray(image)
     if isinstance(image, Image.Image):
-        image = image.convert("L" if image.mode in ("1", "L", "I;16") else "RGB")
+        image = ImageOps.exif_transpose(image)
+        if image.mode.startswith("I"):
+            image = Image.fromarray(_eight_bits(np.asarray(image)))
+        elif image.mode == "F":
+            raise ValueError("a picture of floats has no fixed range; make it one of 8 bits")
+        image = image.convert("L" if image.mode in ("1", "L") else "RGB")
         if image_size is not None:
             scale = image_size / min(image.size)
             size = [max(image_size, round(edge * scale)) for edge in image.size]
@@ -296,6 +337,13 @@ def _image_array(image: Any, image_size: int | None) -> npt.NDArray[Any]:
             left, top = ((edge - image_size) // 2 for edge in image.size)
             image = image.crop((left, top, left + image_size, top + image_size))
     return np.asarray(image)
+
+
+def _eight_bits(values: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+    """Return the upper byte of 16-bit gray values; Pillow would cut everything above 255."""
+    if values.min() < 0 or values.max() > 0xFFFF:
+        raise ValueError("a picture of more than 16 bits; make it one of 8 bits")
+    return (values >> 8).astype(np.uint8)
 
 
 def describe(stored: StoredDataset) -> dict[str, Any]:

@@ -42,7 +42,7 @@ def atomic_open(path: Path) -> Iterator[IO[bytes]]:
             file.flush()
             os.fsync(file.fileno())
         # mkstemp makes files that only their owner reads; results are for sharing.
-        temporary.chmod(0o666 & ~_umask())
+        temporary.chmod(0o666 & ~umask())
         temporary.replace(path)
         _sync_folder(path.parent)
     except OSError as error:
@@ -101,7 +101,8 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _umask() -> int:
+def umask() -> int:
+    """Return the permissions that new files are to lack."""
     mask = os.umask(0)
     os.umask(mask)
     return mask

@@ -6,9 +6,7 @@ is a row with its cause and no rank.
 
 from __future__ import annotations
 
-import csv
 import functools
-import io
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -17,10 +15,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bench import files, stats
+from bench import stats
 from bench.records import Purpose, RunRecord, RunStatus, canonical
 from bench.store import Store
-from bench.text import csv_cell, markdown_cell
 
 SCHEMA = 1
 Correct = Callable[[RunRecord], "npt.NDArray[np.bool_] | None"]
@@ -195,142 +192,9 @@ def build(records: Iterable[RunRecord], store: Store, sort: str = "accuracy") ->
     return Leaderboard(result)
 
 
-def write(board: Leaderboard, store: Store) -> None:
-    """Write `leaderboard.md`, `leaderboard.csv` and `leaderboard.json` into the store."""
-    files.write_text(store.root / "leaderboard.md", to_markdown(board))
-    files.write_text(store.root / "leaderboard.csv", to_csv(board))
-    files.write_json(store.root / "leaderboard.json", board.to_dict())
-
-
-HEADINGS = (
-    "rank",
-    "model",
-    "optimizer",
-    "test accuracy",
-    "n",
-    "seeds",
-    "val accuracy",
-    "train s",
-    "images/s",
-    "parameters",
-    "input",
-    "status",
-)
-
-
-def cells(row: Row) -> list[str]:
-    """Return a row as text, one entry for each of `HEADINGS`."""
-    return [
-        "–" if row.rank is None else str(row.rank),
-        row.name,
-        row.optimizer,
-        percent(row.accuracy) if row.accuracy else "–",
-        f"{row.n:,}" if row.n else "–",
-        str(row.seeds),
-        f"{row.val_accuracy:.1%}" if row.val_accuracy is not None else "–",
-        f"{row.train_seconds:.1f}" if row.train_seconds is not None else "–",
-        f"{row.images_per_second:,.0f}" if row.images_per_second is not None else "–",
-        count(row.parameters) if row.parameters is not None else "–",
-        f"{row.input_size} px" if row.input_size else "–",
-        "; ".join(row.errors) if row.errors else "ok",
-    ]
-
-
 def percent(interval: stats.Interval) -> str:
     """Return an interval of a proportion as `78.0% (75.3 to 80.5)`."""
     return f"{interval.mean:.1%} ({100 * interval.low:.1f} to {100 * interval.high:.1f})"
-
-
-def count(number: int) -> str:
-    """Return a large number as `23.5M`."""
-    for limit, suffix in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if number >= limit:
-            return f"{number / limit:.1f}{suffix}"
-    return str(number)
-
-
-def to_markdown(board: Leaderboard) -> str:
-    """Return the blocks as Markdown tables, every name escaped."""
-    parts = []
-    for block in board.blocks:
-        lines = [f"## {markdown_cell(block.title)}", ""]
-        lines.append("| " + " | ".join(HEADINGS) + " |")
-        lines.append("|" + "---|" * len(HEADINGS))
-        for row in block.rows:
-            lines.append("| " + " | ".join(markdown_cell(cell) for cell in cells(row)) + " |")
-        lines += ["", markdown_cell(block.answer), "", markdown_cell(footnote(block))]
-        parts.append("\n".join(lines).rstrip())
-    return "\n\n".join(parts) + "\n"
-
-
-CSV_COLUMNS = (
-    "rank",
-    "tie_group",
-    "dataset",
-    "block",
-    "model",
-    "optimizer",
-    "params",
-    "accuracy",
-    "accuracy_low",
-    "accuracy_high",
-    "n",
-    "noise",
-    "seeds",
-    "failed",
-    "val_accuracy",
-    "log_loss",
-    "train_seconds",
-    "images_per_second",
-    "latency_ms",
-    "parameters",
-    "flops",
-    "input_size",
-    "device",
-    "mode",
-    "errors",
-)
-
-
-def to_csv(board: Leaderboard) -> str:
-    """Return one line for each row, numbers in full, text safe for spreadsheets."""
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(CSV_COLUMNS)
-    for block in board.blocks:
-        for row in block.rows:
-            accuracy = row.accuracy
-            values = {
-                **{name: getattr(row, name, None) for name in CSV_COLUMNS},
-                "block": block.title,
-                "params": canonical(row.params),
-                "accuracy": accuracy.mean if accuracy else None,
-                "accuracy_low": accuracy.low if accuracy else None,
-                "accuracy_high": accuracy.high if accuracy else None,
-                "errors": "; ".join(row.errors),
-            }
-            writer.writerow([_csv_value(values[name]) for name in CSV_COLUMNS])
-    return buffer.getvalue()
-
-
-def footnote(block: Block) -> str:
-    """Return what a reader must know of the numbers in a block."""
-    ranked = [row for row in block.rows if row.rank is not None]
-    if not ranked:
-        return ""
-    noise = {row.noise for row in ranked}
-    meanings = {
-        "items": "one seed: 95 % Wilson interval over test items, for this one network",
-        "seeds": "several seeds: 95 % t interval over seeds",
-    }
-    text = "; ".join(meanings[kind] for kind in sorted(noise))
-    if block.gap is not None:
-        text += f". Gaps under about {100 * block.gap:.1f} points are beyond this test set"
-        text += " with one seed."
-    shared = {r.environment.get("shared_device") for row in ranked for r in row.records}
-    if True in shared:
-        text += " Some runs shared their device: do not compare their times."
-    return text
 
 
 def _block_key(record: RunRecord) -> str:
@@ -344,9 +208,7 @@ def _block_key(record: RunRecord) -> str:
 
 def _row(records: list[RunRecord]) -> Row:
     records = sorted(records, key=lambda record: record.spec.seed)
-    ok = [
-        record for record in records if record.status is RunStatus.OK and "test" in record.metrics
-    ]
+    ok = [record for record in records if _is_scored(record)]
     first = (ok or records)[0]
     spec = first.spec
     row = Row(
@@ -390,9 +252,12 @@ def _errors(records: list[RunRecord]) -> list[str]:
     """Return each distinct failure once, with how many runs it befell."""
     counts: dict[str, int] = {}
     for record in records:
-        if record.status is not RunStatus.OK:
-            text = f"{record.status}: {record.error}" if record.error else str(record.status)
-            counts[text] = counts.get(text, 0) + 1
+        if _is_scored(record):
+            continue
+        text = f"{record.status}: {record.error}" if record.error else str(record.status)
+        if record.status is RunStatus.OK:
+            text = "its test accuracy is no number"
+        counts[text] = counts.get(text, 0) + 1
     return [text if times == 1 else f"{times} × {text}" for text, times in counts.items()]
 
 
@@ -538,7 +403,12 @@ def _sorted(rows: list[Row], by: str) -> list[Row]:
 
 
 def _succeeded(row: Row) -> list[RunRecord]:
-    return [r for r in row.records if r.status is RunStatus.OK and "test" in r.metrics]
+    return [record for record in row.records if _is_scored(record)]
+
+
+def _is_scored(record: RunRecord) -> bool:
+    accuracy = record.metrics.get("test", {}).get("accuracy")
+    return record.status is RunStatus.OK and accuracy is not None and math.isfinite(accuracy)
 
 
 def _correct(store: Store, run_id: str) -> npt.NDArray[np.bool_] | None:
@@ -560,9 +430,3 @@ def _mean(values: Iterable[Any]) -> float | None:
 
 def _seeds(row: Row) -> str:
     return "one seed" if row.seeds == 1 else f"{row.seeds} seeds"
-
-
-def _csv_value(value: Any) -> Any:
-    if isinstance(value, float) and not math.isfinite(value):
-        return ""
-    return csv_cell(value) if isinstance(value, str) else value

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fnmatch
 import itertools
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -204,6 +205,12 @@ class _Overrides:
                 f"{component.kind} `{component.name}` of plugin {offer.plugin.label} "
                 f"has a factory without a signature: {error}"
             ) from error
+        for param, default in defaults.items():
+            if not _is_plain(default):
+                raise PluginError(
+                    f"{component.kind} `{component.name}` of plugin {offer.plugin.label}: the "
+                    f"default of `{param}` is no number, text, boolean, null or list of these"
+                )
         self._seen.add(component.name)
         names = (component.name, *component.aliases)
         for name in names:
@@ -289,12 +296,23 @@ def _known_fields(offer: Offer, fields: Mapping[str, Any], verb: str) -> dict[st
         ) from error
 
 
+def _is_plain(value: Any) -> bool:
+    """Return whether JSON can hold a value, as records need; it knows no infinity and no NaN."""
+    try:
+        json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
 def _typed(value: Any, default: Any, where: str) -> Any:
     """Return a value in the type of the default it replaces.
 
     Raises:
         ConfigError: it does not fit.
     """
+    if not _is_plain(value):
+        raise ConfigError(f"{where} wants a finite number, not {value!r}")
     wanted = type(default)
     if default is None or value is None or isinstance(value, wanted):
         fits = not (isinstance(value, bool) and wanted is int)
@@ -307,7 +325,7 @@ def _typed(value: Any, default: Any, where: str) -> Any:
         return int(value)
     if wanted is tuple and isinstance(value, list):
         return tuple(value)
-    if wanted is str and isinstance(value, int | float):
+    if wanted is str and isinstance(value, int | float) and not isinstance(value, bool):
         return str(value)
     raise ConfigError(f"{where} wants {_article(wanted.__name__)}, not {value!r}")
 

@@ -12,10 +12,13 @@ import ast
 import dataclasses
 import functools
 import hashlib
+import importlib.machinery
 import importlib.metadata
 import importlib.util
 import inspect
+import re
 import sys
+import types
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -26,6 +29,7 @@ from bench.registry import Registry
 
 LIBRARIES = ("torch", "torchvision", "timm", "numpy")
 KEY_SCHEMA = 1
+_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 
 
 def complete(
@@ -91,18 +95,40 @@ def component_source(factory: Callable[..., Any]) -> str:
     """Return a hash of the source that defines a component.
 
     It covers the factory's definition and, transitively, the definitions that it names in its
-    own module and in other modules of its top-level package, and the arguments that a partial
-    binds. A class counts whole. Comments, docstrings and layout do not count.
+    own module and in other modules of its top-level package, and the values bound to it: the
+    arguments of a partial, the variables of a closure, the defaults of positional arguments.
+    A class counts whole, and so does the module of a lambda. Comments, docstrings and layout do
+    not count.
     """
-    bound: list[str] = []
+    bound: list[Any] = []
     while isinstance(factory, functools.partial):
-        bound.append(repr((factory.args, sorted(factory.keywords.items()))))
+        bound += [*factory.args, *sorted(factory.keywords.items())]
         factory = factory.func
     factory = inspect.unwrap(factory)
+    bound += [_cell_contents(cell) for cell in getattr(factory, "__closure__", None) or ()]
+    bound += getattr(factory, "__defaults__", None) or ()
     name = getattr(factory, "__qualname__", type(factory).__qualname__).split(".")[0]
     module = getattr(factory, "__module__", None) or type(factory).__module__
     source = _source_of(module, name)
-    return digest([source, bound])[:16] if bound else source
+    package = module.split(".")[0]
+    return digest([source, [_bound(value, package) for value in bound]])[:16] if bound else source
+
+
+def _bound(value: Any, package: str) -> list[str]:
+    """Return what tells a bound value from others, the same in every process."""
+    told = [_ADDRESS.sub("", repr(value))]
+    if inspect.isfunction(value) or inspect.isclass(value):
+        module = value.__module__ or ""
+        if module.split(".")[0] == package:
+            told.append(_source_of(module, value.__qualname__.split(".")[0]))
+    return told
+
+
+def _cell_contents(cell: types.CellType) -> Any:
+    try:
+        return cell.cell_contents
+    except ValueError:  # a variable that has no value yet
+        return None
 
 
 @functools.cache
@@ -119,10 +145,12 @@ def _source_of(module: str, name: str) -> str:
             continue
         if wanted in source.definitions:
             nodes = source.definitions[wanted]
-        elif wanted == "*":
-            nodes = [node for group in source.definitions.values() for node in group]
-        else:
+        elif wanted in source.imports:  # handed on from another module
             nodes = []
+            waiting.append(source.imports[wanted])
+        else:  # the whole module is meant, or what has no name at its top level, as a lambda
+            nodes = [node for group in source.definitions.values() for node in group]
+            waiting.extend(source.imports.values())
         pieces[where, wanted] = b"\0".join(_plain(node) for node in [*nodes, *source.effects])
         for node in [*nodes, *source.effects]:
             for used in _names(node):
@@ -167,6 +195,8 @@ def _module(name: str) -> _Module | None:
                         result.definitions.setdefault(inner.id, []).append(node)
         elif isinstance(node, ast.Import | ast.ImportFrom):
             result.imports.update(_imported(node, name))
+            if any(alias.name == "*" for alias in node.names):
+                result.effects.append(node)  # its names are unknown here, so all of it counts
         elif not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)):
             result.effects.append(node)
     return result
@@ -207,13 +237,25 @@ def _imported(node: ast.Import | ast.ImportFrom, module: str) -> dict[str, tuple
 def _module_path(name: str) -> Path | None:
     loaded = sys.modules.get(name)
     file = getattr(loaded, "__file__", None)
-    if file is None and loaded is None:
-        try:
-            found = importlib.util.find_spec(name)
-        except (ImportError, ValueError, AttributeError):
-            return None
+    if loaded is None:
+        found = _spec(name)
         file = found.origin if found else None
     return Path(file) if file and file.endswith(".py") else None
+
+
+def _spec(name: str) -> importlib.machinery.ModuleSpec | None:
+    """Return where a module is, importing nothing: `find_spec` imports what stands above it."""
+    parent = name.rpartition(".")[0]
+    try:
+        if not parent:
+            return importlib.util.find_spec(name)
+        above = _spec(parent)
+        if above is None or above.submodule_search_locations is None:
+            return None
+        places = above.submodule_search_locations
+        return importlib.machinery.PathFinder.find_spec(name, places)
+    except (ImportError, ValueError, AttributeError):
+        return None
 
 
 def _names(node: ast.AST) -> Iterator[str]:

@@ -174,6 +174,7 @@ class RunSpec:
         values = dict(data)
         for kind in ("dataset", "model", "optimizer", "schedule", "loss"):
             values[kind] = ComponentRef(**values[kind])
+        values["protocol"] = dict(values["protocol"])
         values["pinned"] = dict(values["pinned"])
         values["purpose"] = Purpose(values["purpose"])
         values["mode"] = Mode(values["mode"])

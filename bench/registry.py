@@ -92,6 +92,7 @@ class Registry:
         """
         self.plugins.append(plugin)
         start = time.perf_counter()
+        module = None
         try:
             module = load()
             self._check_hooks(plugin, module)
@@ -99,7 +100,8 @@ class Registry:
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # a plugin may even raise SystemExit at import
-            if self.manager.has_plugin(plugin.name):
+            # Another plugin of that name, which came first, stays.
+            if module is not None and self.manager.get_plugin(plugin.name) is module:
                 self.manager.unregister(name=plugin.name)
             plugin.components = []
             plugin.error = one_line(f"{type(error).__name__}: {error}")
@@ -159,7 +161,11 @@ class Registry:
         for selector in selectors:
             bare, _, wanted = selector.partition("@")
             if _GLOB.search(bare) and bare not in self._by_name[kind]:
-                names = [offer.name for offer in self._offers[kind]]
+                names = [
+                    offer.name
+                    for offer in self._offers[kind]
+                    if not wanted or wanted in (offer.plugin.name, offer.plugin.distribution)
+                ]
                 matching = sorted(set(fnmatch.filter(names, bare)))
                 suffix = f"@{wanted}" if wanted else ""
                 found = [self.get(kind, name + suffix) for name in matching]

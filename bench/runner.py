@@ -11,9 +11,7 @@ import contextlib
 import dataclasses
 import signal
 import threading
-import time
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,14 +22,13 @@ import filelock
 
 from bench import estimate, provenance
 from bench.config import ExperimentConfig
+from bench.dispatch import Claim, Dispatcher, Task
 from bench.errors import EnvironmentFailure
 from bench.plan import PlannedRun, stored_dataset
 from bench.records import (
     ComponentRef,
     EpochMetrics,
     Job,
-    JobEvent,
-    JobEventKind,
     JobKind,
     RunRecord,
     RunSpec,
@@ -41,10 +38,6 @@ from bench.registry import Offer, Registry, stdout_to_stderr
 from bench.specs import Executor, ExecutorSession
 from bench.store import Store, prune_weights
 from bench.text import duration, one_line
-
-POLL_SECONDS = 0.25
-ELSEWHERE_SECONDS = 0.5
-"""How often a run that another process has in hand is looked at again."""
 
 
 class Observer(Protocol):
@@ -70,26 +63,6 @@ class Outcome:
     interrupted: bool = False
 
 
-@dataclass
-class _Task:
-    """One job on its way: what to send, and what to do with each report.
-
-    Attributes:
-        acquire: called when a worker is free; False puts the task back in the queue.
-        release: called once it has ended, however it ended.
-        ended: takes how it ended, the error unless that is ok, and what the worker handed back.
-    """
-
-    job: Job
-    ended: Callable[[RunStatus, str, dict[str, Any]], None]
-    started: Callable[[], None] = lambda: None
-    epoch: Callable[[dict[str, Any]], None] = lambda data: None
-    acquire: Callable[[], bool] = lambda: True
-    release: Callable[[], None] = lambda: None
-    timeout: float | None = None
-    deadline: float | None = None
-
-
 class Runner:
     """Carries out the runs of one experiment."""
 
@@ -101,52 +74,47 @@ class Runner:
         store: Store,
         observer: Observer,
     ) -> None:
-        self._executor_ref = executor
+        self._executor = executor
         self._config = config
         self._registry = registry
         self._store = store
         self._observer = observer
-        self._executor: ExecutorSession | None = None
         self._jobs = 0
-        self._stopping = False
+        self._specs: list[RunSpec] = []
         self._records: dict[str, RunRecord] = {}
         self._warned: set[str] = set()
 
     def run(self, planned: Sequence[PlannedRun]) -> Outcome:
         """Carry out what is not finished yet and return all records of the plan."""
-        specs = [run.spec for run in planned]
+        self._specs = [run.spec for run in planned]
+        interrupted = False
         try:
             with _interruptible():
                 if any(not run.cached for run in planned):
                     self._store.check_writable()
-                    specs = self._carry_out(specs)
-                interrupted = False
+                    self._carry_out()
         except KeyboardInterrupt:
             interrupted = True
-        finally:
-            # Whatever ended the experiment, no worker outlives it.
-            if self._executor is not None:
-                self._executor.close(force=True)
-                self._executor = None
-        ids = [spec.id for spec in specs if spec.key]
-        if not interrupted:
-            prune_weights(self._store, {spec.cell for spec in specs})
+        else:
+            prune_weights(self._store, {spec.cell for spec in self._specs})
+        ids = [spec.id for spec in self._specs if spec.key]
         found = [self._records.get(run_id) or self._store.read(run_id) for run_id in ids]
         return Outcome([record for record in found if record is not None], interrupted)
 
-    def _carry_out(self, specs: list[RunSpec]) -> list[RunSpec]:
+    def _carry_out(self) -> None:
         self._observer.message("starting workers (importing torch takes a few seconds)")
-        self._executor = self._start_executor(specs)
-        hello = self._greet()
-        specs = [dataclasses.replace(spec, device=hello["device"]) for spec in specs]
-        specs = self._prepare(specs, hello["device_name"])
-        todo = [spec for spec in specs if self._open(spec)]
-        todo = self._rehearse(todo)
-        self._train(todo)
-        if not self._stopping:
-            self._executor.close(force=False)
-            self._executor = None
-        return specs
+        executor = self._start_executor(self._specs)
+        self._dispatcher = Dispatcher(executor)
+        ended_well = False
+        try:
+            hello = self._greet()
+            self._specs = [dataclasses.replace(s, device=hello["device"]) for s in self._specs]
+            self._specs = self._prepare(self._specs, hello["device_name"])
+            self._train(self._rehearse([spec for spec in self._specs if self._open(spec)]))
+            ended_well = True
+        finally:
+            # Whatever ended the experiment, no worker outlives it.
+            executor.close(force=not ended_well)
 
     def _start_executor(self, specs: Sequence[RunSpec]) -> ExecutorSession:
         preload = {
@@ -155,10 +123,10 @@ class Runner:
             for kind, ref in spec.components.items()
             for module in self._component(kind, ref).component.preload
         }
-        offer = self._component("executor", self._executor_ref)
+        offer = self._component("executor", self._executor)
         assert isinstance(offer.component, Executor)
         return offer.component.build(
-            self._config.workers, ["torch", *sorted(preload)], **self._executor_ref.params
+            self._config.workers, ["torch", *sorted(preload)], **self._executor.params
         )
 
     def _component(self, kind: str, ref: ComponentRef) -> Offer:
@@ -224,7 +192,7 @@ class Runner:
         failed: set[str] = set()
         seconds = 0.0
 
-        def task(cell: str, runs: list[RunSpec]) -> _Task:
+        def task(cell: str, runs: list[RunSpec]) -> Task:
             def ended(status: RunStatus, error: str, facts: dict[str, Any]) -> None:
                 nonlocal seconds
                 if status is RunStatus.OK:
@@ -233,16 +201,18 @@ class Runner:
                 elif status is not RunStatus.INTERRUPTED:
                     failed.add(cell)
                     for spec in runs:
-                        self._finish(_record(spec, status, error, facts))
+                        # Another process may have had better luck meanwhile.
+                        if self._config.rerun or not self._finished_before(spec):
+                            self._finish(_record(spec, status, error, facts))
 
             payload = {"spec": runs[0].to_dict(), "workers": self._config.workers}
             log = self._store.folder(runs[0].id) / "log.txt"
             job = self._job(JobKind.REHEARSE, payload, log)
-            return _Task(job, ended, timeout=self._config.timeout)
+            return Task(job, ended, timeout=self._config.timeout)
 
-        self._work([task(cell, runs) for cell, runs in cells.items()])
+        self._dispatcher.work([task(cell, runs) for cell, runs in cells.items()])
         left = [spec for spec in specs if spec.cell not in failed]
-        if left and not self._stopping:
+        if left and not self._dispatcher.stopping:
             devices = left[0].device
             total = estimate.total_seconds([seconds], devices, self._config.workers)
             total -= estimate.START_SECONDS[devices]
@@ -251,9 +221,9 @@ class Runner:
         return left
 
     def _train(self, specs: list[RunSpec]) -> None:
-        self._work([self._training(spec) for spec in specs])
+        self._dispatcher.work([self._training(spec) for spec in specs])
 
-    def _training(self, spec: RunSpec) -> _Task:
+    def _training(self, spec: RunSpec) -> Task:
         lock = self._store.lock(spec.id)
         payload = {
             "spec": spec.to_dict(),
@@ -263,12 +233,16 @@ class Runner:
         }
         job = self._job(JobKind.RUN, payload, self._store.folder(spec.id) / "log.txt")
 
-        def acquire() -> bool:
+        def acquire() -> Claim:
             try:
                 lock.acquire(blocking=False)
             except filelock.Timeout:
-                return False
-            return True
+                return Claim.ELSEWHERE
+            # Another process may have finished it while this one was busy.
+            if self._finished_before(spec) and not self._config.rerun:
+                lock.release()
+                return Claim.DONE
+            return Claim.TAKEN
 
         def started() -> None:
             self._notify("run_started", run=spec)
@@ -281,7 +255,7 @@ class Runner:
             if status is not RunStatus.INTERRUPTED or not self._finished_before(spec):
                 self._finish(_record(spec, status, error, facts))
 
-        return _Task(job, ended, started, epoch, acquire, lock.release, self._config.timeout)
+        return Task(job, ended, started, epoch, acquire, lock.release, self._config.timeout)
 
     def _finished_before(self, spec: RunSpec) -> bool:
         record = self._store.read(spec.id)
@@ -293,7 +267,7 @@ class Runner:
         self._records[record.id] = record
         self._notify("run_finished", record=record)
         if self._config.fail_fast and record.status is not RunStatus.OK:
-            self._stopping = True
+            self._dispatcher.stopping = True
 
     def _notify(self, hook: str, **arguments: Any) -> None:
         """Call the observers; one that fails is named once and never fails a run."""
@@ -315,100 +289,20 @@ class Runner:
         """Send jobs and return, in order, each one's result or None with the error."""
         answers: list[tuple[dict[str, Any] | None, str]] = [(None, "")] * len(requests)
 
-        def task(index: int, kind: JobKind, payload: dict[str, Any]) -> _Task:
+        def task(index: int, kind: JobKind, payload: dict[str, Any]) -> Task:
             def ended(status: RunStatus, error: str, facts: dict[str, Any]) -> None:
                 answers[index] = (facts if status is RunStatus.OK else None, error)
 
-            return _Task(self._job(kind, payload, self._store.root / "logs" / f"{kind}.txt"), ended)
+            return Task(self._job(kind, payload, self._store.root / "logs" / f"{kind}.txt"), ended)
 
-        self._work([task(i, kind, payload) for i, (kind, payload) in enumerate(requests)])
+        self._dispatcher.work(
+            [task(i, kind, payload) for i, (kind, payload) in enumerate(requests)]
+        )
         return answers
 
     def _job(self, kind: JobKind, payload: dict[str, Any], log: Path) -> Job:
         self._jobs += 1
         return Job(f"{kind}-{self._jobs}", kind, payload, log.absolute())
-
-    def _work(self, tasks: Sequence[_Task]) -> None:
-        """Carry out tasks, as many at a time as the executor takes."""
-        assert self._executor is not None
-        waiting = deque(tasks)
-        active: dict[str, _Task] = {}
-        try:
-            while (waiting and not self._stopping) or active:
-                while waiting and len(active) < self._executor.slots and not self._stopping:
-                    task = self._next(waiting)
-                    if task is None:
-                        break
-                    active[task.job.id] = task
-                    self._executor.submit(task.job)
-                if not active:
-                    time.sleep(ELSEWHERE_SECONDS if waiting else 0)
-                    continue
-                for event in self._executor.poll(POLL_SECONDS):
-                    self._handle(event, active)
-                self._stop_overdue(active)
-        except BaseException:
-            self._executor.close(force=True)
-            for task in active.values():
-                task.ended(RunStatus.INTERRUPTED, "stopped before it had finished", {})
-            raise
-        finally:
-            for task in active.values():
-                task.release()
-
-    def _next(self, waiting: deque[_Task]) -> _Task | None:
-        """Take the first task that can be had; drop those that another process has finished."""
-        for _ in range(len(waiting)):
-            task = waiting.popleft()
-            if task.acquire():
-                if self._is_done(task):
-                    task.release()
-                    continue
-                return task
-            waiting.append(task)
-        return None
-
-    def _is_done(self, task: _Task) -> bool:
-        if task.job.kind is not JobKind.RUN or self._config.rerun:
-            return False
-        return self._finished_before(RunSpec.from_dict(task.job.payload["spec"]))
-
-    def _handle(self, event: JobEvent, active: dict[str, _Task]) -> None:
-        task = active.get(event.job_id)
-        if task is None:
-            return
-        if event.kind is JobEventKind.STARTED:
-            task.deadline = time.monotonic() + task.timeout if task.timeout else None
-            task.started()
-        elif event.kind is JobEventKind.EPOCH:
-            task.epoch(event.data)
-        elif event.kind is JobEventKind.FINISHED:
-            status = RunStatus(event.data["status"])
-            self._end(task, active, status, str(event.data.get("error", "")), event.data)
-        else:
-            error = _how_it_died(event.data.get("exitcode"))
-            self._end(task, active, RunStatus.CRASHED, f"{error}; see `{task.job.log}`")
-
-    def _end(
-        self,
-        task: _Task,
-        active: dict[str, _Task],
-        status: RunStatus,
-        error: str,
-        facts: dict[str, Any] | None = None,
-    ) -> None:
-        task.ended(status, error, facts or {})
-        del active[task.job.id]
-        task.release()
-
-    def _stop_overdue(self, active: dict[str, _Task]) -> None:
-        assert self._executor is not None
-        for task in list(active.values()):
-            if task.deadline is not None and time.monotonic() > task.deadline:
-                self._executor.cancel(task.job.id)
-                limit = duration(task.timeout or 0)
-                error = f"stopped after the timeout of {limit}; `--timeout` sets another"
-                self._end(task, active, RunStatus.TIMEOUT, error)
 
 
 @contextlib.contextmanager
@@ -453,13 +347,6 @@ def _now() -> str:
 
 def _source(spec: RunSpec) -> str:
     return f"{spec.dataset} {spec.data_dir}"
-
-
-def _how_it_died(exitcode: int | None) -> str:
-    if exitcode is not None and exitcode < 0:
-        with contextlib.suppress(ValueError):
-            return f"its worker was killed by {signal.Signals(-exitcode).name}"
-    return f"its worker exited with code {exitcode}"
 
 
 def _measured_seconds(spec: RunSpec, facts: dict[str, Any]) -> float:

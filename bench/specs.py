@@ -142,6 +142,7 @@ class ModelHints:
         macs: multiply-accumulates of one forward pass of one image at `input_size`.
         layers: modules that hold parameters.
         input_size: the height and width it was designed for, pixels.
+        smallest_size: the smallest height and width that it takes, pixels.
     """
 
     family: str
@@ -149,6 +150,7 @@ class ModelHints:
     macs: int | None = None
     layers: int | None = None
     input_size: int | None = None
+    smallest_size: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -114,13 +114,17 @@ def proportions(successes_a: int, n_a: int, successes_b: int, n_b: int) -> Diffe
     return Difference(a - b, a - b - half, a - b + half, p, "two proportions")
 
 
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Return p-values corrected for their number (Holm 1979), in the order given."""
+def holm(p_values: Sequence[float], family: int | None = None) -> list[float]:
+    """Return p-values corrected for their number (Holm 1979), in the order given.
+
+    Where they were picked out of a larger family of comparisons, `family` is its size.
+    """
+    count = len(p_values) if family is None else family
     order = sorted(range(len(p_values)), key=lambda index: p_values[index])
     corrected = [0.0] * len(p_values)
     running = 0.0
     for place, index in enumerate(order):
-        running = max(running, min(1.0, (len(p_values) - place) * p_values[index]))
+        running = max(running, min(1.0, (count - place) * p_values[index]))
         corrected[index] = running
     return corrected
 
@@ -129,7 +133,9 @@ def tie_groups(count: int, p_value: Callable[[int, int], float]) -> list[int]:
     """Return the group of each of `count` rows, which are ordered from best to worst.
 
     Group 1 is the best row and all that cannot be told from it; the next group starts at the best
-    row left. The p-values of one leader against the rows left are Holm-corrected together.
+    row left. The p-values of one leader against the rows left are Holm-corrected together, as
+    part of the comparisons of all pairs: the leader is not given but chosen for being the best,
+    which tells five copies of one method apart too often if only its own four pairs count.
     """
     groups = [0] * count
     group = 0
@@ -138,7 +144,8 @@ def tie_groups(count: int, p_value: Callable[[int, int], float]) -> list[int]:
         group += 1
         leader, *others = left
         groups[leader] = group
-        corrected = holm([p_value(leader, other) for other in others])
+        pairs = len(left) * len(others) // 2
+        corrected = holm([p_value(leader, other) for other in others], pairs)
         left = []
         for other, p in zip(others, corrected, strict=True):
             if p < ALPHA:

@@ -52,9 +52,10 @@ class Store:
         """Return a run's record, or None where there is none that can be read."""
         try:
             text = (self.folder(run_id) / "record.json").read_text("utf-8")
-            return RunRecord.from_dict(json.loads(text))
-        except (OSError, ValueError, StoreError):
+            record = RunRecord.from_dict(json.loads(text))
+        except (OSError, ValueError, RecursionError, StoreError):
             return None
+        return record if record.id == run_id else None
 
     def write(self, record: RunRecord) -> None:
         """Commit a record; from then on the run is finished."""
@@ -96,7 +97,7 @@ class Store:
                 if record.id != run_id:
                     raise StoreError(f"it is the record of run {record.id}")
                 records.append(record)
-            except ValueError:
+            except (ValueError, RecursionError):
                 self._skip(run_id, "it is no JSON; was it cut?")
             except StoreError as error:
                 self._skip(run_id, str(error))
@@ -157,7 +158,8 @@ class Store:
                     texts[run_id] = row[2]
                 else:
                     texts[run_id] = _read_text(path)
-                    changed.append((run_id, mtime, size, texts[run_id]))
+                    if texts[run_id]:  # what could not be read is tried again next time
+                        changed.append((run_id, mtime, size, texts[run_id]))
             gone = [(run_id,) for run_id in known if run_id not in present]
             database.executemany("INSERT OR REPLACE INTO runs VALUES (?, ?, ?, ?)", changed)
             database.executemany("DELETE FROM runs WHERE id = ?", gone)

@@ -19,13 +19,13 @@ import time
 
 import numpy as np
 import torch
-from bench_optim import one_cycle
 
 from bench import datastore, hardware
 from bench.engine import pipeline
 from bench.engine.training import Training, train
 from bench.records import ComponentRef
 from bench.registry import load_registry
+from bench_optim import one_cycle
 
 
 def bare_loop(model, data, orders, factors, lr):

@@ -147,7 +147,12 @@ def test_components_are_whole():
     assert model.preload == ("timm",)
     assert model.summary == "from timm's resnet family"
     assert model.hints == bench.ModelHints(
-        family="resnet", parameters=25_557_032, macs=4_089_184_256, layers=107, input_size=224
+        family="resnet",
+        parameters=25_557_032,
+        macs=4_089_184_256,
+        layers=107,
+        input_size=224,
+        smallest_size=8,
     )
 
 
@@ -182,7 +187,7 @@ def test_table_is_sane():
     table = bench_timm.read_table()
     assert list(table) == sorted(table)
     for name, row in table.items():
-        for column in ("parameters", "input_size", "macs", "layers"):
+        for column in ("parameters", "input_size", "macs", "layers", "smallest_size"):
             value = row[column]
             assert value is None or (type(value) is int and value > 0), (name, column)
 

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import inspect
+import json
+import os
 import re
+import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from conftest import install
 
 from bench import hookspecs
 from bench.cli import COMMANDS
@@ -63,3 +69,25 @@ def test_every_file_of_the_core_is_in_the_tree_of_the_architecture() -> None:
     modules = [path.name for path in (ROOT / "bench").glob("*.py") if path.name != "__main__.py"]
     modules += [path.name for path in (ROOT / "bench/engine").glob("*.py")]
     assert [name for name in modules if name not in text] == []
+
+
+def test_the_readmes_plugin_trains_once_it_is_installed(tmp_path: Path) -> None:
+    code = re.search(r"```python\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.DOTALL)
+    assert code is not None
+    site = tmp_path / "site"
+    install(site, "bench-nadam", {"bench_nadam": "bench_nadam"})
+    (site / "bench_nadam.py").write_text(code[1])
+    paths = os.pathsep.join([str(site), os.environ["PYTHONPATH"]])
+    command = "run --datasets tiny --models tiny --optimizers adamw,nadam --json --results"
+    words = shlex.split(command)
+    done = subprocess.run(
+        [sys.executable, "-m", "bench", *words, str(tmp_path / "results")],
+        env={**os.environ, "PYTHONPATH": paths},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    rows = json.loads(done.stdout)["rows"]
+    assert {row["optimizer"] for row in rows} == {"adamw", "nadam"}
+    assert all(row["metrics"]["accuracy"]["mean"] > 0.5 for row in rows)

@@ -28,9 +28,14 @@ def test_a_file_and_its_folder_are_made(tmp_path: Path) -> None:
 def test_old_content_stays_where_writing_fails(tmp_path: Path) -> None:
     path = tmp_path / "file.txt"
     files.write_text(path, "old")
-    with pytest.raises(RuntimeError), files.atomic_open(path) as file:
-        file.write(b"half of the n")
-        raise RuntimeError
+
+    def write_half() -> None:
+        with files.atomic_open(path) as file:
+            file.write(b"half of the n")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        write_half()
     assert path.read_text() == "old"
     assert [entry.name for entry in tmp_path.iterdir()] == ["file.txt"]
 

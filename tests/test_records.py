@@ -177,6 +177,7 @@ def test_a_missing_field_makes_no_record(name: str) -> None:
         (put("metrics", [1]), "not a whole record"),
         (put("timing", None), "not a whole record"),
         (put("pinned", 1), "not a whole record"),
+        (put("protocol", None), "not a whole record"),
     ],
 )
 def test_what_is_no_record_is_said_to_be_none(damage: Callable[[Any], Any], message: str) -> None:

@@ -29,7 +29,7 @@ class LazyGroup(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names in the order of the table."""
-        return list(COMMANDS)
+        return [*COMMANDS]  # `list` may be the submodule of that name here
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         """Import and return a command."""
@@ -54,6 +54,22 @@ class LazyGroup(click.Group):
             hint = did_you_mean(args[0], COMMANDS)
             raise click.UsageError(f"there is no command `{args[0]}`{hint}; see `bench --help`")
         return super().resolve_command(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Call the command; that a reader such as `head` has seen enough is no failure."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            if ctx.invoked_subcommand == "run":
+                raise  # its runs may not be finished
+        except SystemExit as error:  # rich makes this of it
+            if ctx.invoked_subcommand == "run" or not isinstance(
+                error.__context__, BrokenPipeError
+            ):
+                raise
+        # Python would complain about what is still in the buffer at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
 
 
 def _print_version(ctx: click.Context, param: click.Parameter, value: bool) -> None:
@@ -111,8 +127,4 @@ def main(arguments: list[str] | None = None) -> Any:
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         sys.exit(130)
-    except BrokenPipeError:
-        # A reader such as `head` has seen enough; Python would complain about it at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
     sys.exit(code if isinstance(code, int) else 0)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from bench import leaderboard
+from bench import leaderboard, tables
 from bench.cli.common import print_json, print_warnings, results_option
 from bench.store import Store
 
@@ -32,9 +32,9 @@ def command(results: Path, form: str, sort: str, as_json: bool) -> None:
     if as_json or form == "json":
         print_json(board.to_dict())
     elif form == "md":
-        click.echo(leaderboard.to_markdown(board), nl=False)
+        click.echo(tables.to_markdown(board), nl=False)
     elif form == "csv":
-        click.echo(leaderboard.to_csv(board), nl=False)
+        click.echo(tables.to_csv(board), nl=False)
     else:
         from bench.console import print_leaderboard
 

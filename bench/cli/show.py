@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from bench.cli.common import json_option, print_columns, print_json, print_warnings, results_option
-from bench.records import RunRecord
+from bench.records import EpochMetrics, RunRecord
 from bench.store import Store
 from bench.text import duration, one_line
 
@@ -76,7 +76,10 @@ def _print_record(record: RunRecord) -> None:
     for split, metrics in record.metrics.items():
         rows.append((split, _numbers(metrics)))
     for name, value in record.timing.items():
-        text = duration(value) if name.endswith("_seconds") else f"{value:,.6g}"
+        if value is None:  # a number that was not finite
+            text = _value(value)
+        else:
+            text = duration(value) if name.endswith("_seconds") else f"{value:,.6g}"
         rows.append((name.replace("_", " "), text))
     rows += [(name.replace("_", " "), _value(value)) for name, value in record.profile.items()]
     for name, value in record.environment.items():
@@ -104,11 +107,14 @@ def _value(value: Any) -> str:
 
 
 def _epochs(path: Path) -> list[dict[str, Any]]:
-    """Read the curves; a last line that was cut is left out."""
-    epochs = []
+    """Read the curves up to a line that was cut or is none of ours."""
+    epochs: list[dict[str, Any]] = []
     try:
-        for line in path.read_text("utf-8").splitlines():
-            epochs.append(json.loads(line))
-    except (OSError, ValueError):
+        for line in path.read_text("utf-8", "replace").splitlines():
+            metrics = EpochMetrics(**json.loads(line)).to_dict()
+            if not all(isinstance(value, int | float) for value in metrics.values()):
+                break
+            epochs.append(metrics)
+    except (OSError, ValueError, TypeError):
         pass
     return epochs

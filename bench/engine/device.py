@@ -134,7 +134,7 @@ def environment(device: str, threads: int, precision: str, mode: Mode) -> dict[s
         "cores": hardware.cpu_count(),
         "threads": threads,
         "precision": precision,
-        "tf32": torch.backends.cuda.matmul.allow_tf32 if device == "cuda" else None,
+        "float32_matmul_precision": torch.get_float32_matmul_precision(),
         "memory_format": str(memory_format(device)).removeprefix("torch."),
         "execution": "eager",
         "mode": str(mode),

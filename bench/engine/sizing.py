@@ -42,11 +42,14 @@ def choose_input_size(
         PluginError: no size works, or the logits have the wrong shape.
     """
     failure = ""
-    for size in _candidates(wanted, native):
+    tries = [("meta", size) for size in _candidates(wanted, native)]
+    # A model that looks at values, as by `.item()`, cannot be tried on meta at any size.
+    tries += [("cpu", size) for size in dict.fromkeys((wanted, native or wanted))]
+    for device, size in tries:
         try:
-            with torch.device("meta"):
+            with torch.device(device):
                 model = build(num_classes, (channels, size, size))
-                logits = model.train()(torch.empty(2, channels, size, size))
+                logits = model.train()(torch.zeros(2, channels, size, size))
         except BenchError as error:
             if failure == str(error):
                 raise  # the same at two sizes: it is not the size that is wrong

@@ -6,13 +6,10 @@ takes and returns plain data.
 
 from __future__ import annotations
 
-import functools
 import io
-import math
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,16 +17,16 @@ from typing import Any
 import numpy as np
 import torch
 import torch._dynamo  # torch's optimizers import it at first use; here a warm server pays for it
-from torch import Tensor, nn
+from torch import nn
 
 from bench import datastore, files
 from bench.engine import device as devices
-from bench.engine import evaluation, pipeline, profiling, sizing
-from bench.engine.training import Diverged, LossFunction, Training, train
-from bench.errors import BenchError, PluginError
+from bench.engine import evaluation, profiling
+from bench.engine.rehearsal import rehearse
+from bench.engine.setup import offer_of, open_test, set_up
+from bench.engine.training import Diverged, Training, train
+from bench.errors import BenchError
 from bench.records import EpochMetrics, JobKind, Purpose, RunSpec, RunStatus
-from bench.registry import Offer, Registry, load_registry
-from bench.specs import Dataset, Model
 from bench.text import one_line
 
 Emit = Callable[[dict[str, Any]], None]
@@ -87,57 +84,13 @@ def _hello(payload: dict[str, Any], emit: Emit) -> dict[str, Any]:
 
 def _prepare(payload: dict[str, Any], emit: Emit) -> dict[str, Any]:
     spec = RunSpec.from_dict(payload["spec"])
-    offer = _offer(_registry(), spec, "dataset")
+    offer = offer_of(spec, "dataset")
     stored = datastore.prepare(offer, spec.dataset, _path(spec.data_dir))
     return {"dataset": datastore.describe(stored)}
 
 
 def _rehearse(payload: dict[str, Any], emit: Emit) -> dict[str, Any]:
-    """Try a cell on real data and its final device before anything long starts."""
-    spec = RunSpec.from_dict(payload["spec"])
-    setup = _set_up(spec, payload["workers"], rehearsal=True)
-    where = setup.where
-    before = [p.detach().clone() for p in setup.model.parameters() if p.requires_grad]
-    if not before:
-        raise PluginError(f"{where['model']} has no trainable parameters")
-    order = pipeline.epoch_order(len(setup.train), setup.batch_size, spec.seed, 1)
-    seconds: list[float] = []
-    for indices in order[:2].to(setup.device):
-        devices.synchronize(setup.device)
-        start = time.perf_counter()
-        setup.model.train()
-        with devices.autocast(setup.device, setup.precision):
-            logits = setup.model(setup.train.gather(indices))
-            sizing.check_logits(logits, len(indices), setup.classes, where["model"])
-            loss = setup.loss(logits, setup.train.labels[indices])
-        if not seconds:
-            # Before the first update only: a rate that is too high is no fault of a plugin.
-            _check_finite(logits, where["model"])
-            _check_loss(loss, where["loss"])
-        setup.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        setup.optimizer.step()
-        devices.synchronize(setup.device)
-        seconds.append(time.perf_counter() - start)
-        # One step is enough to see that it works; a second one is timed where it is cheap.
-        if seconds[0] > 2:
-            break
-    start = time.perf_counter()
-    few = min(len(setup.val), evaluation.batch_size(setup.val))
-    with torch.inference_mode(), devices.autocast(setup.device, setup.precision):
-        setup.model.eval()
-        logits = setup.model(setup.val.gather(torch.arange(few, device=setup.device)))
-    sizing.check_logits(logits, few, setup.classes, where["model"])
-    devices.synchronize(setup.device)
-    return {
-        "input_size": setup.train.size,
-        "parameters": sum(p.numel() for p in setup.model.parameters()),
-        "step_seconds": min(seconds),
-        "evaluation_seconds_per_image": (time.perf_counter() - start) / few,
-        "steps_per_epoch": setup.steps_per_epoch,
-        "val_items": setup.val_items,
-        "test_items": setup.test_items,
-    }
+    return rehearse(RunSpec.from_dict(payload["spec"]), payload["workers"])
 
 
 def _run(payload: dict[str, Any], emit: Emit) -> dict[str, Any]:
@@ -147,7 +100,7 @@ def _run(payload: dict[str, Any], emit: Emit) -> dict[str, Any]:
     folder.mkdir(parents=True, exist_ok=True)
     clock = _Clock()
 
-    setup = _set_up(spec, payload["workers"], rehearsal=False)
+    setup = set_up(spec, payload["workers"], rehearsal=False)
     protocol = spec.protocol
     clock.mark("setup_seconds")
 
@@ -180,8 +133,10 @@ def _run(payload: dict[str, Any], emit: Emit) -> dict[str, Any]:
     arrays = trained.val.arrays("val")
     if spec.purpose is Purpose.FINAL:
         # The one place where the test split is opened: after training, once.
-        test = _test_data(spec, setup)
+        test = open_test(spec, setup)
         predictions = evaluation.predict(setup.model, test, setup.device, setup.precision)
+        if not np.isfinite(predictions.probabilities).all():
+            raise Diverged("the predictions on test are not finite")
         metrics["test"] = evaluation.metrics(predictions)
         arrays.update(predictions.arrays("test"))
     clock.mark("evaluation_seconds")
@@ -250,208 +205,12 @@ class _Clock:
         self.parts[part] = self.parts.get(part, 0.0) + seconds
 
 
-@dataclass
-class _Setup:
-    """A run's parts, resolved and placed on its device. There is no test split among them."""
-
-    model: nn.Module
-    optimizer: torch.optim.Optimizer
-    loss: LossFunction
-    factors: list[float]
-    train: pipeline.Batches
-    val: pipeline.Batches
-    statistics: tuple[Tensor, Tensor]
-    class_names: tuple[str, ...]
-    val_origin: str
-    batch_size: int
-    steps_per_epoch: int
-    val_items: int
-    test_items: int
-    device: str
-    precision: str
-    threads: int
-    where: dict[str, str]
-
-    @property
-    def classes(self) -> int:
-        return len(self.class_names)
-
-
-def _set_up(spec: RunSpec, workers: int, *, rehearsal: bool) -> _Setup:
-    protocol = spec.protocol
-    registry = _registry()
-    offers = {kind: _offer(registry, spec, kind) for kind in spec.components}
-    where = {
-        kind: f"{kind} `{offer.name}` of plugin {offer.plugin.label}"
-        for kind, offer in offers.items()
-    }
-    device = devices.resolve(spec.device)
-    precision = devices.precision_of(protocol["precision"], device)
-    threads = devices.set_up(device, spec.seed, spec.mode, protocol["threads"], workers)
-    devices.reset_peak_memory(device)
-
-    stored = datastore.open_stored(spec.fingerprint)
-    classes = len(stored.classes)
-    channels = stored.image_shape[2]
-    images, labels = stored.open("train")
-    seed, limit = protocol["split_seed"], protocol["limit"]
-    train_ids = pipeline.take(labels, limit or len(labels), seed)
-    if "val" in stored.counts:
-        val_images, val_labels = stored.open("val")
-        val_ids = pipeline.take(val_labels, limit or len(val_labels), seed)
-        val_origin = "official"
-    else:
-        val_images, val_labels = images, labels
-        train_ids, val_ids = pipeline.hold_out(labels, train_ids, protocol["val"], seed)
-        val_origin = f"{protocol['val']:g} of train, stratified, seed {seed}"
-    statistics = pipeline.statistics(images, train_ids, protocol["normalize"])
-
-    component = offers["model"].component
-    assert isinstance(component, Model)
-    build = functools.partial(component.build, **spec.model.params)
-    wanted = protocol["input_size"] or max(stored.image_shape[:2])
-    native = component.hints.input_size if component.hints else None
-    size = _input_size(spec, build, classes, channels, wanted, native, where["model"])
-
-    batch_size = min(protocol["batch_size"], len(train_ids))
-    steps_per_epoch = math.ceil(len(train_ids) / batch_size)
-    val_items = len(val_ids)
-    if rehearsal:
-        # Two batches show what the whole set would: the rest need not be placed on the device.
-        train_ids, val_ids = train_ids[: 2 * batch_size], val_ids[: evaluation.EVALUATION_BATCH]
-
-    def place(x: datastore.Images, y: datastore.Labels, ids: pipeline.Indices) -> pipeline.Batches:
-        layout = devices.memory_format(device)
-        return pipeline.to_batches(x, y, ids, size, statistics, device, layout)
-
-    # Seeded again: how often a generator was used until here depends on the worker's past.
-    devices.seed_everything(spec.seed)
-    model = _built(where["model"], build, classes, (channels, size, size))
-    if not isinstance(model, nn.Module):
-        raise PluginError(f"{where['model']} built {type(model).__name__}, not torch.nn.Module")
-    model = model.to(device).to(memory_format=devices.memory_format(device))
-    optimizer = _built(
-        where["optimizer"], offers["optimizer"].component.factory, model, **spec.optimizer.params
-    )
-    if not isinstance(optimizer, torch.optim.Optimizer):
-        kind = type(optimizer).__name__
-        raise PluginError(f"{where['optimizer']} built {kind}, not torch.optim.Optimizer")
-    steps = steps_per_epoch * protocol["epochs"]
-    factors = _built(
-        where["schedule"],
-        offers["schedule"].component.factory,
-        steps,
-        steps_per_epoch,
-        **spec.schedule.params,
-    )
-    loss = _built(where["loss"], offers["loss"].component.factory, classes, **spec.loss.params)
-    if isinstance(loss, nn.Module):
-        loss = loss.to(device)
-    return _Setup(
-        model=model,
-        optimizer=optimizer,
-        loss=loss,
-        factors=_checked_factors(factors, steps, where["schedule"]),
-        train=place(images, labels, train_ids),
-        val=place(val_images, val_labels, val_ids),
-        statistics=statistics,
-        class_names=stored.classes,
-        val_origin=val_origin,
-        batch_size=batch_size,
-        steps_per_epoch=steps_per_epoch,
-        val_items=val_items,
-        test_items=min(limit or stored.counts["test"], stored.counts["test"]),
-        device=device,
-        precision=precision,
-        threads=threads,
-        where=where,
-    )
-
-
-def _test_data(spec: RunSpec, setup: _Setup) -> pipeline.Batches:
-    stored = datastore.open_stored(spec.fingerprint)
-    images, labels = stored.open("test")
-    limit = spec.protocol["limit"] or len(labels)
-    ids = pipeline.take(labels, limit, spec.protocol["split_seed"])
-    layout = devices.memory_format(setup.device)
-    return pipeline.to_batches(
-        images, labels, ids, setup.train.size, setup.statistics, setup.device, layout
-    )
-
-
-_sizes: dict[str, int] = {}
-
-
-def _input_size(
-    spec: RunSpec,
-    build: Callable[..., nn.Module],
-    classes: int,
-    channels: int,
-    wanted: int,
-    native: int | None,
-    where: str,
-) -> int:
-    """Return the input size, probed once a worker for each model and shape."""
-    question = repr((spec.model, classes, channels, wanted))
-    if question not in _sizes:
-        _sizes[question] = sizing.choose_input_size(build, classes, channels, wanted, native, where)
-    return _sizes[question]
-
-
-def _built(where: str, factory: Callable[..., Any], *args: Any, **params: Any) -> Any:
-    """Call a plugin's factory; what it raises names the plugin."""
-    try:
-        return factory(*args, **params)
-    except (BenchError, torch.OutOfMemoryError, MemoryError):
-        raise
-    except Exception as error:
-        traceback.print_exc()
-        raise PluginError(f"{where}: {one_line(f'{type(error).__name__}: {error}')}") from error
-
-
-def _checked_factors(factors: Any, steps: int, where: str) -> list[float]:
-    try:
-        checked = [float(factor) for factor in factors]
-    except (TypeError, ValueError) as error:
-        raise PluginError(f"{where} returned no sequence of numbers") from error
-    if len(checked) != steps:
-        raise PluginError(f"{where} returned {len(checked)} factors for {steps} steps")
-    if not np.isfinite(checked).all():
-        raise PluginError(f"{where} returned a NaN or infinite factor")
-    return checked
-
-
-def _check_finite(logits: Tensor, where: str) -> None:
-    if not bool(torch.isfinite(logits).all()):
-        raise PluginError(f"{where} returned NaN or infinite logits for real images")
-
-
-def _check_loss(loss: Any, where: str) -> None:
-    if not isinstance(loss, Tensor) or loss.ndim != 0:
-        shape = tuple(loss.shape) if isinstance(loss, Tensor) else type(loss).__name__
-        raise PluginError(f"{where} returned {shape}; a scalar tensor is needed")
-    if not bool(torch.isfinite(loss)):
-        raise PluginError(f"{where} returned {loss.item()} on the first batch")
-
-
 def _save_weights(model: nn.Module, path: Path) -> None:
     from safetensors.torch import save_model
 
     with files.atomic_open(path) as file:
         # save_model wants a path; it handles tensors that several modules share.
         save_model(model, file.name)
-
-
-@functools.cache
-def _registry() -> Registry:
-    return load_registry()
-
-
-def _offer(registry: Registry, spec: RunSpec, kind: str) -> Offer:
-    ref = spec.components[kind]
-    offer = registry.get(kind, f"{ref.name}@{ref.plugin}")
-    assert kind != "dataset" or isinstance(offer.component, Dataset)
-    return offer
 
 
 def _path(text: str | None) -> Path | None:

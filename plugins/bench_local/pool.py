@@ -15,14 +15,19 @@ import time
 import types
 import warnings
 from collections.abc import Iterator, Sequence
+from multiprocessing import forkserver
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 
 from bench import Job, JobEvent, JobEventKind, UsageError
+from bench.registry import stdout_to_stderr
 from bench_local import process
 
 GRACE_SECONDS = 2.0
 ENGINE = "bench.engine.worker"
+SERVER = "bench_local.server"
+_server_modules: list[str] = []
+"""What the server was started with; it outlives a pool, and later pools cannot add to it."""
 
 
 class Worker:
@@ -73,8 +78,13 @@ class Pool:
         # busy processes on two cores a small network trained twenty times slower.
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         self._context: ForkServerContext = multiprocessing.get_context("forkserver")
-        self._preload = [*dict.fromkeys([*preload, ENGINE])]
+        self._preload = [*dict.fromkeys([SERVER, *preload, ENGINE])]
         self._context.set_forkserver_preload(self._preload)
+        if not _server_modules:
+            _server_modules.extend(self._preload)
+        # Whatever modules print while they are imported must not reach the results on stdout.
+        with stdout_to_stderr():
+            forkserver.ensure_running()
         self._limit = runs_per_worker
         self._workers: list[Worker] = []
         self._slots = workers
@@ -137,8 +147,9 @@ class Pool:
 
     def _check_preload(self, missing: list[str]) -> None:
         """Say once if the server did not import what it should: it keeps silent about it."""
-        if missing and not self._checked:
-            names = ", ".join(missing)
+        unexpected = [name for name in missing if name in _server_modules]
+        if unexpected and not self._checked:
+            names = ", ".join(unexpected)
             warnings.warn(f"workers start slowly: {names} could not be preloaded", stacklevel=2)
         self._checked = True
 

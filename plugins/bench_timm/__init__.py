@@ -58,6 +58,7 @@ def register_models() -> Iterator[bench.Model]:
                 macs=row.get("macs"),
                 layers=row.get("layers"),
                 input_size=row.get("input_size"),
+                smallest_size=row.get("smallest_size"),
             ),
         )
 

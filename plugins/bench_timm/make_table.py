@@ -12,6 +12,7 @@ RGB image at its native size, in evaluation mode. A row holds
                     flop counter reports for convolutions, matrix products and attention.
                     Normalisation, activations, pooling and element-wise products are not counted
     layers          modules that hold parameters of their own
+    smallest_size   the smallest of bench's sizes, from 8 pixels, at which it takes gray images
 
 and null for whatever could not be measured. The table gives hints, never results: a name that it
 lacks or that another timm builds differently costs no more than an estimate.
@@ -20,6 +21,7 @@ lacks or that another timm builds differently costs no more than an estimate.
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import multiprocessing
 import sys
@@ -28,9 +30,10 @@ from typing import Any
 
 from bench import files
 from bench_timm import TABLE
+from bench_timm.building import build
 from bench_timm.names import architectures
 
-COLUMNS = ("name", "family", "parameters", "input_size", "macs", "layers")
+COLUMNS = ("name", "family", "parameters", "input_size", "macs", "layers", "smallest_size")
 
 
 def measure(architecture: tuple[str, str]) -> list[Any]:
@@ -39,9 +42,11 @@ def measure(architecture: tuple[str, str]) -> list[Any]:
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
+    from bench.engine.sizing import choose_input_size
+
     name, family = architecture
     torch.set_num_threads(1)
-    parameters = size = macs = layers = None
+    parameters = size = macs = layers = smallest = None
     try:
         with torch.device("meta"), warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -55,9 +60,12 @@ def measure(architecture: tuple[str, str]) -> list[Any]:
             with FlopCounterMode(display=False) as counter:
                 network(torch.empty(1, 3, size, size))
             macs = counter.get_total_flops() // 2 or None
+            smallest = choose_input_size(
+                functools.partial(build, name), 10, channels=1, wanted=8, native=size, where=name
+            )
     except Exception as error:  # whatever a network does, the others still get their rows
         print(f"{name}: {type(error).__name__}: {error}", file=sys.stderr)
-    return [name, family, parameters, size, macs, layers]
+    return [name, family, parameters, size, macs, layers, smallest]
 
 
 def main() -> None:

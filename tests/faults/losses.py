@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import bench
@@ -10,8 +11,11 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-def late(num_classes: int, *, at: int = 10, value: str = "nan") -> Any:
-    """Cross-entropy, but `value` in training step `at` alone."""
+VALUES = {"no-number": math.nan, "endless": math.inf, "minus-endless": -math.inf}
+
+
+def late(num_classes: int, *, at: int = 10, value: str = "no-number") -> Any:
+    """Cross-entropy, but a value of `VALUES` in training step `at` alone."""
     from torch.nn import functional
 
     steps = 0
@@ -20,7 +24,7 @@ def late(num_classes: int, *, at: int = 10, value: str = "nan") -> Any:
         nonlocal steps
         steps += 1
         # Added, not multiplied: the gradient stays finite, so only the loss itself tells.
-        extra = float(value) if steps == at else 0.0
+        extra = VALUES[value] if steps == at else 0.0
         return functional.cross_entropy(logits, labels) + extra
 
     return loss

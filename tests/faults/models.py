@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 Shape = tuple[int, int, int]
-REHEARSAL_STEPS = 2
-"""Training steps that the rehearsal makes at most; what fails later fails in a run."""
+REHEARSAL_STEPS = 6
+"""More training steps than the rehearsal makes, fewer than a run of `tiny` (10)."""
 
 
 def tiny(num_classes: int, input_shape: Shape, *, gain: float = 1.0, note: str = "") -> nn.Module:
@@ -77,7 +77,7 @@ def quits(num_classes: int, input_shape: Shape) -> nn.Module:
     sys.exit("a plugin has no business here")
 
 
-def dies_late(num_classes: int, input_shape: Shape, *, at: int = 4) -> nn.Module:
+def dies_late(num_classes: int, input_shape: Shape, *, at: int = REHEARSAL_STEPS + 1) -> nn.Module:
     def change(logits: Tensor, step: int) -> Tensor:
         if step == at:
             print("the last words", flush=True)
@@ -178,15 +178,23 @@ def out_of_memory(num_classes: int, input_shape: Shape) -> nn.Module:
     return late(num_classes, input_shape, change)
 
 
-def mended(num_classes: int, input_shape: Shape, *, by: str = "") -> nn.Module:
-    """Fail beyond the rehearsal for as long as the file `by` is not there."""
+def mended(
+    num_classes: int, input_shape: Shape, *, by: str = "", after: int = REHEARSAL_STEPS
+) -> nn.Module:
+    """Fail after some training steps for as long as the file `by` is not there."""
 
     def change(logits: Tensor, step: int) -> Tensor:
-        if step > REHEARSAL_STEPS and not Path(by).exists():
+        if step > after and not Path(by).exists():
             raise RuntimeError("not mended yet")
         return logits
 
     return late(num_classes, input_shape, change)
+
+
+def endless(num_classes: int, input_shape: Shape, *, limit: float = math.inf) -> nn.Module:
+    """Take a param whose default JSON does not know."""
+    assert isinstance(limit, float)
+    return tiny(num_classes, input_shape)
 
 
 def fixed_17px(num_classes: int, input_shape: Shape) -> nn.Module:
@@ -222,6 +230,7 @@ BUILDS = {
     "raises": raises,
     "out-of-memory": out_of_memory,
     "mended": mended,
+    "endless": endless,
     "fixed-17px": fixed_17px,
     **dict.fromkeys(HOSTILE_NAMES, tiny),
 }
@@ -229,3 +238,4 @@ HINTS = {"fixed-17px": bench.ModelHints(family="odd", input_size=17)}
 MODELS = [
     bench.Model(name=name, build=build, hints=HINTS.get(name)) for name, build in BUILDS.items()
 ]
+MODELS.append(bench.Model(name="chatty", build=tiny, preload=("faults.chatty",)))

@@ -1,0 +1,590 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+import multiprocessing
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import bench
+from bench import datastore
+from bench.datastore import StoredDataset
+from bench.errors import DataError, PluginError, StoreError
+from bench.records import ComponentRef
+from bench.registry import Offer, Plugin
+
+PLUGIN = Plugin("acme", "acme-dist", "1.0", "acme")
+WHERE = "dataset `shapes` of plugin `acme` (acme-dist 1.0)"
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Keep stored datasets in a folder of the test's own."""
+    monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def offer_of(load: Any, **fields: Any) -> Offer:
+    return Offer(bench.Dataset(name="shapes", load=load, **fields), PLUGIN)
+
+
+def prepare(load: Any, data_dir: Path | None = None, **fields: Any) -> StoredDataset:
+    params = fields.pop("params", {})
+    offer = offer_of(load, **fields)
+    return datastore.prepare(offer, ComponentRef("shapes", "acme", params), data_dir)
+
+
+def store(**splits: Any) -> StoredDataset:
+    """Store what a plugin returns as these splits."""
+    return prepare(lambda data_dir: bench.Splits(**splits))
+
+
+def arrays(count: int = 6, shape: tuple[int, ...] = (4, 5), classes: int = 2, seed: int = 0) -> Any:
+    images = np.random.default_rng(seed).integers(0, 256, (count, *shape), np.uint8)
+    return images, np.arange(count) % classes
+
+
+class Items:
+    """A dataset in the manner of torchvision, which can be asked for one item at a time only."""
+
+    def __init__(self, items: list[Any]) -> None:
+        self.items = items
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, index: int) -> Any:
+        return self.items[index]
+
+
+def pictures(mode: str, images: Any) -> Items:
+    return Items([(Image.fromarray(i).convert(mode), k % 2) for k, i in enumerate(images)])
+
+
+# What can be stored
+
+
+def test_arrays_are_stored_as_they_are() -> None:
+    train, test, val = arrays(6), arrays(4, seed=1), arrays(2, seed=2)
+    stored = store(train=train, test=test, val=val, classes=["a", "b"])
+    assert stored.classes == ("a", "b")
+    assert stored.image_shape == (4, 5, 1)
+    assert stored.counts == {"train": 6, "val": 2, "test": 4}
+    for split, (images, labels) in {"train": train, "test": test, "val": val}.items():
+        read_images, read_labels = stored.open(split)
+        assert isinstance(read_images, np.memmap)
+        assert (read_images.dtype, read_labels.dtype) == (np.uint8, np.int64)
+        assert np.array_equal(read_images, images[..., None])
+        assert np.array_equal(read_labels, labels)
+
+
+def test_stored_images_cannot_be_changed_by_a_run() -> None:
+    images, _ = store(train=arrays(), test=arrays()).open("train")
+    with pytest.raises(ValueError, match="read-only"):
+        images[0] = 0
+
+
+def test_a_missing_val_split_stays_missing() -> None:
+    assert {*store(train=arrays(), test=arrays()).counts} == {"train", "test"}
+
+
+@pytest.mark.parametrize("shape", [(4, 5), (4, 5, 1)])
+def test_gray_images_have_one_channel(shape: tuple[int, ...]) -> None:
+    stored = store(train=arrays(shape=shape), test=arrays(shape=shape))
+    assert stored.image_shape == (4, 5, 1)
+
+
+def test_colour_images_have_three() -> None:
+    stored = store(train=arrays(shape=(4, 5, 3)), test=arrays(shape=(4, 5, 3)))
+    assert stored.image_shape == (4, 5, 3)
+
+
+def test_classes_without_names_are_called_by_their_labels() -> None:
+    assert store(train=arrays(classes=3), test=arrays()).classes == ("0", "1", "2")
+
+
+def test_a_named_class_may_lack_images() -> None:
+    assert len(store(train=arrays(), test=arrays(), classes="abc").classes) == 3
+
+
+@pytest.mark.parametrize("convert", [list, lambda labels: labels.astype(np.uint8), tuple])
+def test_labels_may_be_any_integers(convert: Any) -> None:
+    images, labels = arrays()
+    stored = store(train=(images, convert(labels)), test=arrays())
+    assert np.array_equal(stored.open("train")[1], labels)
+
+
+def test_tensors_are_taken_as_arrays() -> None:
+    torch = pytest.importorskip("torch")
+    images, labels = arrays()
+    stored = store(train=(torch.tensor(images), torch.tensor(labels)), test=arrays())
+    assert stored.fingerprint == store(train=arrays(), test=arrays()).fingerprint
+
+
+def test_items_are_read_one_by_one() -> None:
+    images, labels = arrays(shape=(4, 5, 3))
+    items = Items(list(zip(images, labels.tolist(), strict=True)))
+    read_images, read_labels = store(train=items, test=items).open("train")
+    assert np.array_equal(read_images, images)
+    assert np.array_equal(read_labels, labels)
+
+
+def test_two_items_are_no_pair_of_arrays() -> None:
+    images, _ = arrays(2)
+    pairs = [(images[0], 0), (images[1], 1)]
+    assert store(train=pairs, test=tuple(pairs)).counts == {"train": 2, "test": 2}
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "CMYK", "YCbCr", "HSV", "P", "LA"])
+def test_pictures_of_every_mode_become_colour(mode: str) -> None:
+    images, _ = arrays(shape=(4, 5, 3))
+    content = pictures(mode, images)
+    read, _ = store(train=content, test=content).open("train")
+    expected = [np.asarray(picture.convert("RGB")) for picture, _ in content.items]
+    assert np.array_equal(read, np.stack(expected))
+
+
+def test_gray_pictures_stay_gray() -> None:
+    images, _ = arrays()
+    read, _ = store(train=pictures("L", images), test=arrays()).open("train")
+    assert np.array_equal(read[..., 0], images)
+
+
+def test_black_and_white_pictures_use_the_whole_range() -> None:
+    images = np.zeros((2, 4, 5), np.uint8)
+    images[:, 0] = 255
+    read, _ = store(train=pictures("1", images), test=arrays()).open("train")
+    assert np.array_equal(read[..., 0], images)
+
+
+@pytest.mark.parametrize("mode", ["I;16", "I"])
+def test_pictures_of_sixteen_bits_keep_their_range(mode: str) -> None:
+    values = np.array([[0, 256, 32768, 65535]] * 4, np.uint16)
+    picture = Image.fromarray(values)
+    if mode == "I":
+        picture = Image.fromarray(values.astype(np.int32))
+    assert picture.mode == mode
+    content = Items([(picture, 0), (picture, 1)])
+    read, _ = store(train=content, test=arrays(shape=(4, 4))).open("train")
+    assert read[0, 0, :, 0].tolist() == [0, 1, 128, 255]
+
+
+@pytest.mark.parametrize("values", [np.float32([[0.5]]), np.int32([[70_000]]), np.int32([[-1]])])
+def test_pictures_without_a_known_range_are_refused(values: Any) -> None:
+    with pytest.raises(DataError, match=r"item 0 cannot be read: ValueError: .*one of 8 bits"):
+        store(train=Items([(Image.fromarray(values), 0)]), test=GOOD)
+
+
+def test_one_colour_picture_makes_all_of_them_colour() -> None:
+    gray, colour = np.full((4, 5), 7, np.uint8), np.full((4, 5, 3), 9, np.uint8)
+    content = Items([(Image.fromarray(gray), 0), (Image.fromarray(colour), 1)])
+    read, _ = store(train=content, test=content).open("train")
+    assert read.shape == (2, 4, 5, 3)
+    assert (read[0] == 7).all()
+    assert (read[1] == 9).all()
+
+
+@pytest.mark.parametrize("as_array", [False, True])
+def test_unequal_sizes_are_resized_and_cropped(as_array: bool) -> None:
+    # Wide and tall images with a bright middle, which the centre crop keeps.
+    wide, tall = np.zeros((8, 24, 3), np.uint8), np.zeros((24, 8, 3), np.uint8)
+    wide[:, 8:16], tall[8:16] = 200, 200
+    convert = np.asarray if as_array else Image.fromarray
+    content = Items([(convert(wide), 0), (convert(tall), 1)])
+    stored = store(train=content, test=content, image_size=4)
+    assert stored.image_shape == (4, 4, 3)
+    read, _ = stored.open("train")
+    assert (read[:, 1:3, 1:3] > 190).all()
+    assert (read > 90).all()
+
+
+def test_small_images_are_enlarged() -> None:
+    content = Items([(Image.new("L", (2, 3), 5), k) for k in range(2)])
+    stored = store(train=content, test=content, image_size=4)
+    assert stored.image_shape == (4, 4, 1)
+    assert (stored.open("train")[0] == 5).all()
+
+
+# What cannot
+
+
+class Unreadable(Items):
+    """A dataset whose second file is broken."""
+
+    def __getitem__(self, index: int) -> Any:
+        if index == 1:
+            raise OSError("image file is truncated (3 bytes not processed)")
+        return super().__getitem__(index)
+
+
+class Truncated:
+    """An item that is a picture, decoded only when its pixels are asked for."""
+
+    def __init__(self, path: Path) -> None:
+        noise = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
+        Image.fromarray(noise).save(path, "JPEG")
+        path.write_bytes(path.read_bytes()[:600])
+        self.path = path
+
+    def __len__(self) -> int:
+        return 1
+
+    def __getitem__(self, index: int) -> Any:
+        return Image.open(self.path), 0
+
+
+GOOD = arrays()
+
+
+def labelled(*labels: Any) -> Any:
+    return np.zeros((len(labels), 4, 5), np.uint8), np.array(labels)
+
+
+@pytest.mark.parametrize(
+    ("splits", "message"),
+    [
+        ({"train": None, "test": GOOD}, "has no train split"),
+        ({"train": GOOD, "test": None}, "has no test split"),
+        ({"train": 3, "test": GOOD}, "train is int; it must be a pair of arrays or a sequence"),
+        ({"train": arrays(0), "test": GOOD}, "train is empty"),
+        ({"train": Items([]), "test": GOOD}, "train is empty"),
+        ({"train": GOOD, "test": arrays(0)}, "test is empty"),
+        ({"train": GOOD, "test": GOOD, "val": []}, "val is empty"),
+        ({"train": labelled(0, 2), "test": GOOD, "classes": "ab"}, "train holds label 2, but 2 "),
+        ({"train": labelled(0, -1), "test": GOOD, "classes": "ab"}, "train holds label -1, but 2"),
+        ({"train": GOOD, "test": labelled(0, 2)}, "test holds label 2, but 2 classes are labelled"),
+        ({"train": GOOD, "test": GOOD, "val": labelled(7)}, "val holds label 7"),
+        ({"train": labelled(0.0, 1.0), "test": GOOD}, "train labels are float64; integers"),
+        ({"train": labelled("a", "b"), "test": GOOD}, "train labels are <U1; integers"),
+        ({"train": labelled(True, False), "test": GOOD}, "train labels are bool; integers"),
+        ({"train": labelled(0, 0), "test": GOOD}, "has 1 class; two or more are needed"),
+        ({"train": GOOD, "test": GOOD, "classes": ["one"]}, "has 1 class; two or more are needed"),
+        ({"train": (GOOD[0], GOOD[1][:3]), "test": GOOD}, "6 images, but labels of shape (3,)"),
+        ({"train": (GOOD[0], np.eye(6, dtype=int)), "test": GOOD}, "labels of shape (6, 6)"),
+        ({"train": (GOOD[0] / 255, GOOD[1]), "test": GOOD}, "train images are float64; uint8"),
+        ({"train": arrays(shape=(4,)), "test": GOOD}, "train images have shape (6, 4)"),
+        ({"train": arrays(shape=(4, 5, 2)), "test": GOOD}, "train images have shape (6, 4, 5, 2)"),
+        ({"train": arrays(shape=(4, 5, 3)), "test": GOOD}, "test images are (4, 5, 1)"),
+        ({"train": arrays(shape=(4, 4)), "test": GOOD}, "train images are (4, 4, 1)"),
+        ({"train": Items([3, 4]), "test": GOOD}, "train: item 0 is no pair of image and label"),
+        ({"train": Items([(1, 2, 3)]), "test": GOOD}, "item 0 is no pair of image and label"),
+        (
+            {"train": Items([(np.zeros((4, 5), np.uint8), 0), ("text", 1)]), "test": GOOD},
+            "train: item 1 is no image",
+        ),
+        (
+            {"train": Items([(np.zeros((4, k), np.uint8), 0) for k in (5, 6)]), "test": GOOD},
+            "item 1 is 6×4, the first is 5×4; Splits(image_size=...) makes them equal",
+        ),
+        (
+            {"train": Items([(np.zeros((4, 5, k), np.uint8), 0) for k in (3, 4)]), "test": GOOD},
+            "train: item 1 has shape (4, 5, 4)",
+        ),
+        (
+            {"train": Items([(np.zeros((4, 5), np.uint8), k) for k in (0, "a")]), "test": GOOD},
+            "train: item 1 has label 'a'; an integer is needed",
+        ),
+        (
+            {"train": Items([(np.zeros((4, 5), np.uint8), k) for k in (0.0, 1.0)]), "test": GOOD},
+            "train: item 0 has label 0.0; an integer is needed",
+        ),
+        (
+            {"train": Items([(np.zeros((4, 5), np.uint8), [0, 1])]), "test": GOOD},
+            "train: item 0 has label [0, 1]; an integer is needed",
+        ),
+        (
+            {"train": Items([(np.zeros((3, 4, 5), np.uint8), 0)]), "test": GOOD},
+            "train: item 0 has shape (3, 4, 5); (H, W), (H, W, 1) or (H, W, 3) is needed",
+        ),
+        (
+            {"train": Items([(np.zeros((4, 5)), k) for k in (0, 1)]), "test": GOOD},
+            "train images are float64; uint8 is needed",
+        ),
+        ({"train": Items([(None, 0)]), "test": GOOD}, "train: item 0 is no image"),
+    ],
+)
+def test_what_a_plugin_returns_is_checked(splits: dict[str, Any], message: str) -> None:
+    with pytest.raises(PluginError) as caught:
+        store(**splits)
+    text = str(caught.value)
+    assert text.startswith(WHERE)
+    assert message in text
+    assert "\n" not in text
+
+
+@pytest.mark.parametrize("returned", [None, 3, (GOOD, GOOD), {"train": GOOD}])
+def test_only_splits_are_splits(returned: Any) -> None:
+    with pytest.raises(PluginError, match=r"returned .*, not bench\.Splits"):
+        prepare(lambda data_dir: returned)
+
+
+def test_an_unreadable_item_is_named(tmp_path: Path) -> None:
+    items = [(np.zeros((4, 5), np.uint8), 0)] * 3
+    contents = {
+        "train: item 1 cannot be read: OSError: image file is truncated": Unreadable(items),
+        "train: item 0 cannot be read": Truncated(tmp_path / "half.jpg"),
+    }
+    for message, content in contents.items():
+        with pytest.raises(DataError) as caught:
+            store(train=content, test=GOOD)
+        assert str(caught.value).startswith(f"{WHERE}: {message}")
+
+
+def test_a_load_that_fails_is_a_data_error_with_its_reason() -> None:
+    def load(data_dir: Path | None) -> bench.Splits:
+        raise FileNotFoundError("no\nsuch file")
+
+    with pytest.raises(DataError) as caught:
+        prepare(load)
+    assert str(caught.value) == f"{WHERE} could not be loaded: FileNotFoundError: no such file"
+
+
+def test_an_error_of_the_plugins_own_is_kept() -> None:
+    def load(data_dir: Path | None) -> bench.Splits:
+        raise DataError("pass --data-dir")
+
+    with pytest.raises(DataError, match=r"^pass --data-dir$"):
+        prepare(load)
+
+
+def test_nothing_is_left_of_a_dataset_that_was_refused(cache: Path) -> None:
+    with pytest.raises(PluginError):
+        store(train=GOOD, test=labelled(9))
+    assert not (cache / "datasets").exists()
+
+
+def test_a_store_that_cannot_be_written_says_how_to_name_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cache: Path
+) -> None:
+    cache.mkdir()
+    (cache / "datasets").write_text("in the way")
+    with pytest.raises(StoreError, match="BENCH_CACHE names another folder"):
+        store(train=GOOD, test=GOOD)
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "file"))
+    with pytest.raises(StoreError, match="cannot write"):
+        store(train=GOOD, test=GOOD)
+
+
+# Fingerprints
+
+
+def test_the_fingerprint_is_that_of_the_content(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = store(train=arrays(), test=arrays(4))
+    monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "another"))
+    assert store(train=arrays(), test=arrays(4)).fingerprint == first.fingerprint
+    images, labels = arrays()
+    listed = Items(list(zip(images, labels.tolist(), strict=True)))
+    again = store(train=listed, test=arrays(4), classes=["0", "1"])
+    assert again.fingerprint == first.fingerprint
+
+
+def test_the_fingerprint_does_not_change_from_version_to_version() -> None:
+    # Were it to change without need, all results would be computed again.
+    images = np.arange(6 * 20, dtype=np.uint8).reshape(6, 4, 5)
+    stored = store(train=(images, np.arange(6) % 2), test=(images, np.arange(6) % 2))
+    assert stored.fingerprint == "fd5b4cf45a16c7838ac2263c8ac52973"
+
+
+def test_everything_in_it_counts() -> None:
+    images, labels = arrays()
+    changed = images.copy()
+    changed[-1, -1, -1] ^= 1
+    order = np.arange(6)[::-1]
+    variants: list[dict[str, Any]] = [
+        {},
+        {"train": (changed, labels)},
+        {"train": (images, 1 - labels)},
+        {"train": (images[order], labels[order])},
+        {"train": (images.reshape(6, 5, 4), labels), "test": arrays(4, (5, 4))},
+        {"test": arrays(5)},
+        {"val": arrays(2)},
+        {"classes": ["a", "b"]},
+        {"classes": ["b", "a"]},
+        {"classes": ["a", "b", "c"]},
+        {"train": arrays(4), "test": (images, labels)},
+    ]
+    plain = {"train": (images, labels), "test": arrays(4)}
+    prints = [store(**{**plain, **variant}).fingerprint for variant in variants]
+    assert len({*prints}) == len(prints)
+
+
+# Preparing once
+
+
+class Loader:
+    """A `load` and a `locate` that count their calls."""
+
+    def __init__(self, *files: Path) -> None:
+        self.calls = 0
+        self.files = files
+
+    def load(self, data_dir: Path | None, *, count: int = 6) -> bench.Splits:
+        self.calls += 1
+        return bench.Splits(train=arrays(count), test=arrays(4))
+
+    def locate(self, data_dir: Path | None, *, count: int = 6) -> list[Path]:
+        return [*self.files]
+
+    def prepare(self, **params: Any) -> StoredDataset:
+        return prepare(self.load, locate=self.locate, params={"count": 6, **params})
+
+    def recall(self, **params: Any) -> StoredDataset | None:
+        ref = ComponentRef("shapes", "acme", {"count": 6, **params})
+        return datastore.recall(offer_of(self.load, locate=self.locate), ref, None)
+
+
+def test_a_dataset_is_loaded_once_and_recalled_without_loading() -> None:
+    loader = Loader()
+    assert loader.recall() is None
+    first = loader.prepare()
+    assert loader.prepare() == loader.recall() == first
+    assert loader.calls == 1
+
+
+def test_other_params_are_another_source() -> None:
+    loader = Loader()
+    first = loader.prepare()
+    assert loader.recall(count=8) is None
+    second = loader.prepare(count=8)
+    assert (loader.calls, second.counts["train"]) == (2, 8)
+    assert loader.recall() == first
+
+
+def test_a_changed_file_is_noticed(tmp_path: Path) -> None:
+    path = tmp_path / "data.bin"
+    path.write_bytes(b"some data")
+    loader = Loader(path)
+    loader.prepare()
+    path.write_bytes(b"more data than before")
+    assert loader.recall() is None
+    loader.prepare()
+    assert loader.calls == 2
+    os.utime(path, ns=(0, 0))  # touched, with content of the same length
+    assert loader.recall() is None
+    loader.prepare()
+    assert loader.calls == 3
+    assert len([*datastore.root().glob("datasets/*/about.json")]) == 1
+
+
+def test_a_file_that_loading_brings_is_stamped(tmp_path: Path) -> None:
+    path = tmp_path / "download.bin"
+    loader = Loader()
+
+    def load(data_dir: Path | None) -> bench.Splits:
+        path.write_bytes(b"fetched")
+        loader.files = (path,)
+        return loader.load(data_dir)
+
+    fields = {"locate": lambda data_dir: [*loader.files]}
+    first = prepare(load, **fields)
+    ref = ComponentRef("shapes", "acme", {})
+    assert datastore.recall(offer_of(load, **fields), ref, None) == first
+    path.write_bytes(b"fetched anew")
+    assert datastore.recall(offer_of(load, **fields), ref, None) is None
+
+
+def test_the_data_folder_is_handed_to_the_plugin(tmp_path: Path) -> None:
+    seen: list[Any] = []
+
+    def load(data_dir: Path | None) -> bench.Splits:
+        seen.append(data_dir)
+        return bench.Splits(train=GOOD, test=GOOD)
+
+    def locate(data_dir: Path | None) -> list[Path]:
+        seen.append(data_dir)
+        return []
+
+    prepare(load, tmp_path, locate=locate)
+    assert {*seen} == {tmp_path}
+
+
+@pytest.mark.parametrize(
+    "damage", ["cut the note", "drop the data", "drop the labels", "cut the images", "cut the rest"]
+)
+def test_a_damaged_store_is_made_again(damage: str) -> None:
+    loader = Loader()
+    first = loader.prepare()
+    if damage == "cut the note":
+        (note,) = datastore.root().glob("sources/*.json")
+        note.write_text('{"finger')
+    elif damage == "drop the data":
+        shutil.rmtree(first.folder)
+    elif damage == "drop the labels":
+        (first.folder / "train.labels.npy").unlink()
+    elif damage == "cut the images":
+        os.truncate(first.folder / "train.images.npy", 100)
+    else:
+        (first.folder / "about.json").write_text("{}")
+    assert loader.recall() is None
+    again = loader.prepare()
+    assert again == first
+    assert np.array_equal(again.open("train")[0][..., 0], arrays()[0])
+
+
+def test_an_unknown_fingerprint_is_a_store_error() -> None:
+    with pytest.raises(StoreError, match="dataset beef is not in"):
+        datastore.open_stored("beef")
+
+
+def test_a_description_is_plain_data() -> None:
+    stored = store(train=GOOD, test=GOOD)
+    plain = json.loads(json.dumps(datastore.describe(stored)))
+    assert plain["folder"] == str(stored.folder)
+    assert {*plain} == {field.name for field in dataclasses.fields(stored)}
+
+
+# Two at once
+
+
+def slow_load(data_dir: Path | None) -> bench.Splits:
+    assert data_dir is not None
+    with (data_dir / "loads").open("a") as file:
+        file.write("x")
+    return bench.Splits(train=arrays(2000, (16, 16)), test=arrays(500, (16, 16)))
+
+
+def prepare_at_once(name: str, folder: str, barrier: Any, results: Any) -> None:
+    """Prepare one content, as a source of this name, when all processes are ready."""
+    offer = Offer(bench.Dataset(name=name, load=slow_load), PLUGIN)
+    barrier.wait(60)
+    try:
+        stored = datastore.prepare(offer, ComponentRef(name, "acme", {}), Path(folder))
+        results.put((stored.fingerprint, int(stored.open("train")[0].astype(int).sum())))
+    except BaseException as error:  # the parent waits for an answer
+        results.put((repr(error), 0))
+
+
+@pytest.fixture
+def context() -> Any:
+    """Processes that start afresh, as workers of two commands would."""
+    return multiprocessing.get_context("spawn")
+
+
+@pytest.mark.parametrize(("names", "loads"), [(("one", "one"), 1), (("one", "two"), 2)])
+def test_two_processes_at_once_both_succeed(
+    tmp_path: Path, context: Any, names: tuple[str, ...], loads: int
+) -> None:
+    barrier, results = context.Barrier(len(names)), context.Queue()
+    processes = [
+        context.Process(target=prepare_at_once, args=(name, str(tmp_path), barrier, results))
+        for name in names
+    ]
+    for process in processes:
+        process.start()
+    answers = [results.get(timeout=60) for _ in processes]
+    for process in processes:
+        process.join(60)
+    assert answers[0] == answers[1]
+    assert answers[0][1] == int(arrays(2000, (16, 16))[0].astype(int).sum())
+    assert len((tmp_path / "loads").read_text()) == loads
+    assert len([*datastore.root().glob("datasets/*/about.json")]) == 1
+    assert not [*datastore.root().glob("datasets/.writing-*")]

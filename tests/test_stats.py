@@ -1,0 +1,272 @@
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats as reference
+
+from bench import stats
+
+counts = st.integers(1, 5000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n)))
+scores = st.lists(st.integers(0, 1000), min_size=2, max_size=8).map(lambda x: [v / 1000 for v in x])
+
+
+# Intervals
+
+
+@given(counts)
+@settings(deadline=None)
+def test_wilson_equals_the_reference(count: tuple[int, int]) -> None:
+    successes, n = count
+    expected = reference.binomtest(successes, n).proportion_ci(method="wilson")
+    interval = stats.wilson(successes, n)
+    assert interval.mean == successes / n
+    assert (interval.low, interval.high) == pytest.approx((expected.low, expected.high), abs=1e-12)
+    assert 0 <= interval.low <= interval.high <= 1
+    assert interval.low - 1e-12 <= interval.mean <= interval.high + 1e-12
+
+
+@pytest.mark.parametrize("n", [0, -1])
+def test_a_proportion_of_nothing_has_no_interval(n: int) -> None:
+    with pytest.raises(ValueError, match="of nothing"):
+        stats.wilson(0, n)
+
+
+@given(scores)
+@settings(deadline=None)
+def test_t_interval_equals_the_reference(values: list[float]) -> None:
+    interval = stats.t_interval(values)
+    assert interval.mean == pytest.approx(np.mean(values))
+    expected = (np.mean(values),) * 2
+    if len({*values}) > 1:
+        error = reference.sem(values)
+        expected = reference.t.interval(0.95, len(values) - 1, np.mean(values), error)
+    assert (interval.low, interval.high) == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize("values", [[], [0.5]])
+def test_a_t_interval_needs_two_values(values: list[float]) -> None:
+    with pytest.raises(ValueError, match="two values or more"):
+        stats.t_interval(values)
+
+
+@pytest.mark.parametrize("n", [50, 1000])
+@pytest.mark.parametrize("p", [0.5, 0.9, 0.98])
+def test_wilson_covers_the_truth_as_often_as_it_says(n: int, p: float) -> None:
+    generator = np.random.default_rng(0)
+    intervals = [stats.wilson(int(k), n) for k in generator.binomial(n, p, 2000)]
+    covered = np.mean([i.low <= p <= i.high for i in intervals])
+    # Within discreteness, which at small n moves coverage by some points, and chance.
+    assert 0.92 < covered < 0.98
+
+
+@pytest.mark.parametrize("seeds", [2, 3, 10])
+def test_t_intervals_cover_the_truth_as_often_as_they_say(seeds: int) -> None:
+    generator = np.random.default_rng(0)
+    intervals = [stats.t_interval(v) for v in generator.normal(0.8, 0.01, (2000, seeds))]
+    covered = np.mean([i.low <= 0.8 <= i.high for i in intervals])
+    assert covered == pytest.approx(0.95, abs=0.015)
+
+
+# Tests of differences
+
+
+varying = scores.filter(lambda values: len({*values}) > 1)
+
+
+@given(varying, varying)
+@settings(deadline=None)
+def test_welch_equals_the_reference(a: list[float], b: list[float]) -> None:
+    expected = reference.ttest_ind(a, b, equal_var=False)
+    interval = expected.confidence_interval()
+    found = stats.welch(a, b)
+    assert found.p == pytest.approx(expected.pvalue, abs=1e-9)
+    assert found.estimate == pytest.approx(np.mean(a) - np.mean(b), abs=1e-12)
+    assert (found.low, found.high) == pytest.approx((interval.low, interval.high), abs=1e-9)
+
+
+@given(varying)
+@settings(deadline=None)
+def test_welch_against_a_constant_is_a_test_of_one_sample(a: list[float]) -> None:
+    expected = reference.ttest_1samp(a, 0.5)
+    assert stats.welch(a, [0.5] * 3).p == pytest.approx(expected.pvalue, abs=1e-9)
+    assert stats.welch([0.5] * 3, a).p == pytest.approx(expected.pvalue, abs=1e-9)
+
+
+def test_welch_needs_values_that_vary() -> None:
+    with pytest.raises(ValueError, match="values that vary"):
+        stats.welch([0.5, 0.5], [0.6, 0.6])
+
+
+@pytest.mark.parametrize(("a", "b"), [([0.1], [0.1, 0.2]), ([0.1, 0.2], [])])
+def test_welch_needs_two_seeds_on_each_side(a: list[float], b: list[float]) -> None:
+    with pytest.raises(ValueError, match="two values or more on each side"):
+        stats.welch(a, b)
+
+
+def paired(only_a: int, only_b: int, both: int, none: int) -> tuple[Any, Any]:
+    a = np.repeat([True, False, True, False], [only_a, only_b, both, none])
+    b = np.repeat([False, True, True, False], [only_a, only_b, both, none])
+    return a, b
+
+
+@given(st.integers(0, 60), st.integers(0, 60), st.integers(0, 60), st.integers(1, 60))
+@settings(deadline=None)
+def test_mcnemar_equals_the_reference(only_a: int, only_b: int, both: int, none: int) -> None:
+    found = stats.mcnemar(*paired(only_a, only_b, both, none))
+    n = only_a + only_b + both + none
+    expected = 1.0
+    if only_a + only_b:
+        expected = reference.binomtest(only_a, only_a + only_b).pvalue
+    assert found.p == pytest.approx(expected, abs=1e-12)
+    assert found.estimate == pytest.approx((only_a - only_b) / n)
+    differences = np.subtract(*(x.astype(float) for x in paired(only_a, only_b, both, none)))
+    half = 1.959963984540054 * differences.std() / math.sqrt(n)
+    assert found.high - found.estimate == pytest.approx(half, abs=1e-9)
+    assert found.estimate - found.low == pytest.approx(half, abs=1e-9)
+
+
+def test_mcnemar_turns_with_its_sides() -> None:
+    a, b = paired(9, 2, 50, 10)
+    one, other = stats.mcnemar(a, b), stats.mcnemar(b, a)
+    assert (one.estimate, one.low, one.p) == (-other.estimate, -other.high, other.p)
+
+
+def test_two_proportions_equal_the_chi_square_test() -> None:
+    found = stats.proportions(80, 100, 140, 200)
+    table = [[80, 20], [140, 60]]
+    assert found.p == pytest.approx(reference.chi2_contingency(table, correction=False).pvalue)
+    assert found.estimate == pytest.approx(0.1)
+    half = 1.959963984540054 * math.sqrt(0.8 * 0.2 / 100 + 0.7 * 0.3 / 200)
+    assert (found.low, found.high) == pytest.approx((0.1 - half, 0.1 + half))
+
+
+@pytest.mark.parametrize("successes", [0, 100])
+def test_two_equal_extremes_cannot_be_told_apart(successes: int) -> None:
+    assert stats.proportions(successes, 100, successes, 100).p == 1
+
+
+# Several comparisons
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([], []),
+        ([0.03], [0.03]),
+        ([0.01, 0.04, 0.03], [0.03, 0.06, 0.06]),
+        ([0.04, 0.01, 0.03, 0.005], [0.06, 0.03, 0.06, 0.02]),
+        ([0.5, 0.6], [1.0, 1.0]),
+        ([0.02, 0.02], [0.04, 0.04]),
+    ],
+)
+def test_holm_as_by_hand(values: list[float], expected: list[float]) -> None:
+    assert stats.holm(values) == pytest.approx(expected)
+
+
+def test_holm_within_a_larger_family() -> None:
+    assert stats.holm([0.01, 0.001], 6) == pytest.approx([0.05, 0.006])
+
+
+@given(st.lists(st.floats(0, 1), max_size=8), st.randoms())
+@settings(deadline=None)
+def test_holm_does_not_depend_on_the_order(values: list[float], random: Any) -> None:
+    order = list(range(len(values)))
+    random.shuffle(order)
+    corrected = stats.holm(values)
+    assert stats.holm([values[i] for i in order]) == [corrected[i] for i in order]
+    assert all(value <= p <= 1 for value, p in zip(values, corrected, strict=True))
+
+
+def told_apart(*pairs: tuple[int, int]) -> Callable[[int, int], float]:
+    """Return p-values: almost 0 for these pairs, 1 for all others."""
+    return lambda i, j: 1e-9 if (i, j) in pairs or (j, i) in pairs else 1.0
+
+
+@pytest.mark.parametrize(
+    ("count", "p_value", "groups"),
+    [
+        (0, told_apart(), []),
+        (1, told_apart(), [1]),
+        (3, told_apart(), [1, 1, 1]),
+        (3, told_apart((0, 1), (0, 2)), [1, 2, 2]),
+        (3, told_apart((0, 1), (0, 2), (1, 2)), [1, 2, 3]),
+        (3, told_apart((0, 2), (1, 2)), [1, 1, 2]),
+        (4, told_apart((0, 2), (0, 3)), [1, 1, 2, 2]),
+        # A row with wide noise ties with the best although one between them does not.
+        (4, told_apart((0, 1), (0, 3), (1, 3)), [1, 2, 1, 3]),
+        (2, lambda i, j: 0.049, [1, 2]),
+        (2, lambda i, j: 0.051, [1, 1]),
+        (3, lambda i, j: 0.02, [1, 1, 1]),
+        (3, lambda i, j: 0.016, [1, 2, 3]),
+    ],
+)
+def test_tie_groups_as_by_hand(
+    count: int, p_value: Callable[[int, int], float], groups: list[int]
+) -> None:
+    assert stats.tie_groups(count, p_value) == groups
+
+
+def seed_means(generator: Any, truths: list[float], seeds: int, n: int) -> Any:
+    """Return accuracies (methods, seeds), best mean first, with one point of seed noise."""
+    ability = generator.normal(np.array(truths)[:, None], 0.01, (len(truths), seeds))
+    accuracies = generator.binomial(n, np.clip(ability, 0, 1)) / n
+    return accuracies[np.argsort(-accuracies.mean(1), kind="stable")]
+
+
+def groups_of(accuracies: Any) -> list[int]:
+    def p_value(i: int, j: int) -> float:
+        if accuracies[i].std() == accuracies[j].std() == 0:
+            return 1.0
+        return stats.welch(accuracies[i], accuracies[j]).p
+
+    return stats.tie_groups(len(accuracies), p_value)
+
+
+@pytest.mark.parametrize("n", [1000, 10_000])
+@pytest.mark.parametrize("seeds", [2, 3, 5, 10])
+def test_copies_of_one_method_are_seldom_told_apart(seeds: int, n: int) -> None:
+    generator = np.random.default_rng([seeds, n])
+    simulations = 500
+    apart = sum(
+        max(groups_of(seed_means(generator, [0.85] * 5, seeds, n))) > 1 for _ in range(simulations)
+    )
+    assert apart <= stats.ALPHA * simulations
+
+
+@pytest.mark.parametrize("n", [1000, 10_000])
+@pytest.mark.parametrize("copies", [1, 4])
+def test_a_pair_twice_the_resolvable_gap_apart_is_told_apart(copies: int, n: int) -> None:
+    generator = np.random.default_rng(n)
+    # Seed noise of a point limits what seeds resolve where items resolve less.
+    gap = max(stats.resolvable_gap(0.85, n), 0.0196)
+    truths = [0.85] + [0.85 - 2 * gap] * copies
+    found = [groups_of(seed_means(generator, truths, 5, n)) for _ in range(200)]
+    assert np.mean([group > 1 for groups in found for group in groups[1:]]) > 0.9
+
+
+@pytest.mark.parametrize("n", [1000, 10_000])
+def test_networks_of_one_seed_are_told_apart_by_their_items(n: int) -> None:
+    generator = np.random.default_rng(n)
+    gap = stats.resolvable_gap(0.85, n)
+
+    def share_told_apart(other: float) -> float:
+        found = [
+            stats.mcnemar(generator.random(n) < 0.85, generator.random(n) < other).p < stats.ALPHA
+            for _ in range(300)
+        ]
+        return float(np.mean(found))
+
+    assert share_told_apart(0.85) < 0.07
+    assert share_told_apart(0.85 - 2 * gap) > 0.9
+
+
+def test_the_resolvable_gap_is_that_of_two_proportions() -> None:
+    assert stats.resolvable_gap(0.85, 1000) == pytest.approx(0.0313, abs=1e-4)
+    assert stats.resolvable_gap(0.5, 100) == pytest.approx(0.1386, abs=1e-4)
+    assert stats.resolvable_gap(1.0, 100) == 0

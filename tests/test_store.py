@@ -1,0 +1,296 @@
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from samples import make_record, make_spec
+
+from bench import store as store_module
+from bench.errors import StoreError, UnknownNameError
+from bench.records import RunRecord, RunStatus
+from bench.store import Store, prune_weights
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """A results directory with three runs, the third of them the newest."""
+    store = Store(tmp_path / "results")
+    for seed in range(3):
+        store.write(make_record(make_spec(seed=seed), 0.5 + seed / 10, finished_at=f"2026-0{seed}"))
+    return store
+
+
+def seeds(records: list[RunRecord]) -> list[int]:
+    return [record.spec.seed for record in records]
+
+
+def record_path(store: Store, seed: int) -> Path:
+    return store.folder(make_spec(seed=seed).id) / "record.json"
+
+
+def test_an_empty_directory_has_no_records(tmp_path: Path) -> None:
+    store = Store(tmp_path / "nowhere")
+    assert store.records() == []
+    assert store.read("0" * 12) is None
+    assert not store.root.exists()
+
+
+def test_what_was_written_is_read(store: Store) -> None:
+    record = make_record(make_spec(seed=2), 0.7, finished_at="2026-02")
+    assert store.read(record.id) == record
+    assert store.records()[2] == record
+
+
+def test_records_come_oldest_first_with_and_without_an_index(store: Store) -> None:
+    store.write(make_record(make_spec(seed=9), finished_at="2025"))
+    for _ in range(2):
+        assert seeds(store.records()) == [9, 0, 1, 2]
+    assert store.warnings == []
+
+
+def test_the_index_spares_reading_what_has_not_changed(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[Path] = []
+    real = store_module._read_text
+    monkeypatch.setattr(store_module, "_read_text", lambda path: read.append(path) or real(path))
+    first = store.records()
+    assert len(read) == 3
+    assert store.records() == first
+    assert len(read) == 3
+    store.write(make_record(make_spec(seed=1), 0.9, finished_at="2026-07"))
+    assert seeds(Store(store.root).records()) == [0, 2, 1]
+    assert read[3:] == [record_path(store, 1)]
+
+
+def damage_with_text(path: Path) -> None:
+    path.write_bytes(b"no database at all" * 1000)
+
+
+def damage_by_cutting(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:5000])
+
+
+def damage_schema(path: Path) -> None:
+    with sqlite3.connect(path) as database:
+        database.execute("PRAGMA user_version = 99")
+    database.close()
+
+
+def damage_table(path: Path) -> None:
+    with sqlite3.connect(path) as database:
+        database.execute("DROP TABLE runs")
+    database.close()
+
+
+def damage_by_a_folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        Path.unlink,
+        damage_with_text,
+        damage_by_cutting,
+        damage_schema,
+        damage_table,
+        damage_by_a_folder,
+    ],
+)
+def test_a_damaged_index_is_made_again(store: Store, damage: Callable[[Path], None]) -> None:
+    expected = store.records()
+    damage(store.root / "index.sqlite")
+    for _ in range(3):
+        assert Store(store.root).records() == expected
+
+
+def test_a_changed_record_is_seen(store: Store) -> None:
+    store.records()
+    store.write(make_record(make_spec(seed=1), 0.123, finished_at="2026-01"))
+    found = {record.spec.seed: record for record in store.records()}
+    assert found[1].metrics["test"]["accuracy"] == 0.123
+
+
+def test_a_deleted_record_is_gone(store: Store) -> None:
+    store.records()
+    record_path(store, 1).unlink()
+    assert seeds(store.records()) == [0, 2]
+
+
+def test_another_process_sees_what_was_added(store: Store) -> None:
+    other = Store(store.root)
+    assert len(other.records()) == 3
+    store.write(make_record(make_spec(seed=7), finished_at="2026-09"))
+    assert seeds(other.records()) == [0, 1, 2, 7]
+
+
+def test_a_record_that_could_not_be_read_once_is_tried_again(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "read_text", lambda *_: (_ for _ in ()).throw(OSError("no answer")))
+        assert store.records() == []
+        assert len(store.warnings) == 3
+    assert seeds(store.records()) == [0, 1, 2]
+    assert store.warnings == []
+
+
+# Foreign and torn files
+
+
+def test_a_record_cut_anywhere_is_skipped_with_its_name(store: Store) -> None:
+    path = record_path(store, 1)
+    whole = path.read_bytes()
+    for length in reversed(range(len(whole) - 1)):
+        os.truncate(path, length)
+        assert store.read(path.parent.name) is None
+        if length % 300 == 0:
+            assert seeds(store.records()) == [0, 2]
+            (warning,) = store.warnings
+            assert str(path) in warning
+    path.write_bytes(whole)
+    assert seeds(store.records()) == [0, 1, 2]
+    assert store.warnings == []
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (b"{}", "its schema is None, this version reads 1"),
+        (b"[]", "it holds no object"),
+        (b"\xff\xfe", "it is no JSON; was it cut?"),
+        (b'{"schema": 2}', "its schema is 2, this version reads 1"),
+        (b"[" * 100_000, "it is no JSON; was it cut?"),
+    ],
+)
+def test_a_foreign_record_is_skipped_and_says_why(store: Store, content: bytes, why: str) -> None:
+    path = record_path(store, 1)
+    path.write_bytes(content)
+    assert seeds(store.records()) == [0, 2]
+    assert store.warnings == [f"skipped `{path}`: {why}"]
+
+
+def test_a_record_in_the_wrong_folder_is_skipped(store: Store) -> None:
+    (store.runs / "copy").mkdir()
+    (store.runs / "copy" / "record.json").write_bytes(record_path(store, 1).read_bytes())
+    assert seeds(store.records()) == [0, 1, 2]
+    assert f"it is the record of run {make_spec(seed=1).id}" in store.warnings[0]
+    assert store.read("copy") is None
+
+
+def test_other_things_among_the_runs_do_no_harm(store: Store) -> None:
+    (store.runs / "unfinished").mkdir()
+    (store.runs / "note.txt").write_text("")
+    (store.runs / "odd" / "record.json").mkdir(parents=True)
+    assert seeds(store.records()) == [0, 1, 2]
+    assert [line for line in store.warnings if "note.txt" in line]
+    assert [line for line in store.warnings if "odd" in line]
+
+
+def test_runs_that_are_no_folder_are_a_store_error(tmp_path: Path) -> None:
+    (tmp_path / "runs").write_text("")
+    with pytest.raises(StoreError, match="cannot read"):
+        Store(tmp_path).records()
+
+
+# Writing
+
+
+def read_only_index(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = sqlite3.connect
+
+    def connect(path: Path, timeout: float) -> sqlite3.Connection:
+        return real(f"file:{path}?mode=ro", timeout=timeout, uri=True)
+
+    monkeypatch.setattr(sqlite3, "connect", connect)
+
+
+@pytest.mark.parametrize("indexed", [False, True])
+def test_a_directory_without_write_access_is_read(
+    store: Store, indexed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if indexed:
+        store.records()
+        store.write(make_record(make_spec(seed=3), finished_at="2026-03"))
+    read_only_index(monkeypatch)
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", lambda *_, **__: (_ for _ in ()).throw(PermissionError()))
+        for _ in range(2):
+            assert len(store.records()) == 3 + indexed
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_directory_of_somebody_else_is_read_but_not_written(store: Store) -> None:
+    store.root.chmod(0o555)
+    try:
+        assert seeds(store.records()) == [0, 1, 2]
+        with pytest.raises(StoreError, match="cannot write"):
+            store.check_writable()
+    finally:
+        store.root.chmod(0o755)
+
+
+def test_a_directory_that_can_be_written_is_left_as_it_was(tmp_path: Path) -> None:
+    Store(tmp_path).check_writable()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_directory_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "results").write_text("")
+    with pytest.raises(StoreError, match="results"):
+        Store(tmp_path / "results").check_writable()
+
+
+# Finding
+
+
+def test_a_run_is_found_by_the_beginning_of_its_id(store: Store) -> None:
+    wanted = make_spec(seed=1).id
+    for length in range(1, 13):
+        others = [make_spec(seed=seed).id[:length] for seed in (0, 2)]
+        if wanted[:length] not in others:
+            assert store.find(wanted[:length]).id == wanted
+
+
+def test_a_beginning_that_fits_no_run_is_an_error(store: Store) -> None:
+    with pytest.raises(UnknownNameError, match=r"no run in `.*` starts with `zz`.*bench list runs"):
+        store.find("zz")
+
+
+def test_a_beginning_that_fits_several_asks_for_more(store: Store) -> None:
+    with pytest.raises(UnknownNameError, match=r"3 runs start with ``: .*give more digits"):
+        store.find("")
+
+
+# Weights
+
+
+def test_weights_of_the_best_run_of_each_cell_stay(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    runs = [
+        make_record(make_spec("a", seed=0), 0.6),
+        make_record(make_spec("a", seed=1), 0.8),
+        make_record(make_spec("a", seed=2), status=RunStatus.DIVERGED, error="nan"),
+        make_record(make_spec("b", seed=0), 0.1),
+        make_record(make_spec("b", seed=1), 0.0),
+        make_record(make_spec("elsewhere", seed=0), 0.1),
+        make_record(make_spec("elsewhere", seed=1), 0.2),
+    ]
+    for record in runs:
+        store.write(record)
+        (store.folder(record.id) / "model.safetensors").write_bytes(b"weights")
+    prune_weights(store, [runs[0].spec.cell, runs[3].spec.cell])
+    kept = [(store.folder(run.id) / "model.safetensors").exists() for run in runs]
+    assert kept == [False, True, False, True, False, True, True]
+
+
+def test_a_record_is_plain_json_that_people_can_read(store: Store) -> None:
+    text = record_path(store, 0).read_text("utf-8")
+    assert json.loads(text)["model"] == "net"
+    assert len(text.splitlines()) > 20
