@@ -513,21 +513,21 @@ def synthetic(model: str, seed: int, numbers: dict[str, float]) -> RunRecord:
     )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.lists(st.lists(METRICS, min_size=1, max_size=3), min_size=1, max_size=4))
 def test_27_a_metric_that_is_no_number_is_null_in_json_and_last_in_both_orders(
-    tables: list[list[dict[str, float]]],
+    cells: list[list[dict[str, float]]],
 ) -> None:
     with tempfile.TemporaryDirectory() as folder:
         store = Store(Path(folder))
-        for model, runs in enumerate(tables):
+        for model, runs in enumerate(cells):
             for seed, numbers in enumerate(runs):
                 store.write(synthetic(f"m{model}", seed, numbers))
         for path in store.runs.glob("*/record.json"):
             json.loads(path.read_text(), parse_constant=lambda word: pytest.fail(word))
         records = store.records()
         assert store.warnings == []
-        assert len(records) == sum(map(len, tables))
+        assert len(records) == sum(map(len, cells))
         for by, (value, descending) in leaderboard.SORTS.items():
             board = leaderboard.build(records, store, by)
             numbers = [value(row) for row in board.rows]

@@ -19,8 +19,9 @@ from multiprocessing import forkserver
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 
-from bench import Job, JobEvent, JobEventKind, UsageError
+from bench import EnvironmentFailure, Job, JobEvent, JobEventKind, UsageError
 from bench.registry import stdout_to_stderr
+from bench.text import listing
 from bench_local import process
 
 GRACE_SECONDS = 2.0
@@ -43,8 +44,14 @@ class Worker:
         self.process: ForkServerProcess = context.Process(
             target=process.serve, args=(theirs, life, list(preload)), daemon=True
         )
-        with _anonymous_main():
-            self.process.start()
+        try:
+            with _anonymous_main():
+                self.process.start()
+        except (EOFError, OSError) as error:
+            raise EnvironmentFailure(
+                f"the worker server ended while it imported {listing(preload)}; "
+                "`bench doctor` shows whether torch can be imported"
+            ) from error
         theirs.close()
         life.close()
 
