@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from bench import leaderboard, tables
 from bench.config import ExperimentConfig
 from bench.console import Console
+from bench.errors import StoreError
 from bench.leaderboard import Leaderboard
 from bench.plan import Plan, PlannedRun, forecast, plan
 from bench.records import RunRecord, RunSpec, RunStatus
@@ -86,7 +87,11 @@ def execute(
     finally:
         registry.manager.unregister(name="console")
     if store.runs.exists():
-        tables.write(leaderboard.build(store.records(), store), store)
+        try:
+            tables.write(leaderboard.build(store.records(), store), store)
+        except StoreError as error:
+            # Reading works where writing does not; the caller still gets the results.
+            observer.message(f"warning: {error}")
     for warning in store.warnings:
         observer.message(f"warning: {warning}")
     board = leaderboard.build(outcome.records, store)

@@ -18,7 +18,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from bench.errors import ConfigError
-from bench.text import did_you_mean, one_line
+from bench.text import did_you_mean, listing, one_line
 
 
 class Protocol(BaseModel):
@@ -156,7 +156,8 @@ def protocol_value(name: str, value: Any, source: str) -> Any:
     """
     if name not in Protocol.model_fields:
         hint = did_you_mean(name, Protocol.model_fields)
-        raise ConfigError(f"{source}: the protocol has no field `{name}`{hint}")
+        known = listing(Protocol.model_fields, limit=20)
+        raise ConfigError(f"{source}: the protocol has no field `{name}`{hint}; it has {known}")
     if isinstance(value, bool):
         raise ConfigError(f"{source}: `{name}` cannot be {str(value).lower()}")
     if isinstance(value, str) and value.lower() in ("none", "null"):

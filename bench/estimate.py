@@ -92,7 +92,10 @@ def estimate_seconds(
 def step_seconds(spec: RunSpec, model: ModelHints, data: DatasetHints, batch: int) -> float:
     """Return the estimated seconds of one training step, by the cost model."""
     rates = RATES[spec.device]
-    size = max(spec.protocol["input_size"] or data.image_size, model.smallest_size or 0)
+    size = spec.protocol["input_size"] or data.image_size
+    # The smallest size that was tried is 32: below it nothing is known of a need.
+    if model.smallest_size and model.smallest_size > 32:
+        size = max(size, model.smallest_size)
     native = model.input_size or 224
     macs = (model.macs or UNKNOWN_MODEL.macs or 0) * (size / native) ** 2
     layers = model.layers or UNKNOWN_MODEL.layers or 0

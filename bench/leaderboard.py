@@ -33,7 +33,7 @@ class Row:
         accuracy: test accuracy; its interval speaks of seeds with two or more, else of items.
         noise: which noise the interval speaks of: `seeds` or `items`.
         n: test items of one run.
-        shown_params: the params that tell this row from its neighbours.
+        shown_params: the params that tell this row from its neighbours, the optimizer's apart.
         errors: one line for each run that failed, with its status.
     """
 
@@ -63,13 +63,18 @@ class Row:
     input_size: int | None = None
     errors: list[str] = field(default_factory=list)
     shown_params: dict[str, Any] = field(default_factory=dict)
+    shown_optimizer_params: dict[str, Any] = field(default_factory=dict)
     records: list[RunRecord] = field(default_factory=list, repr=False)
 
     @property
     def name(self) -> str:
         """The model with the params and pins that tell the row from others."""
-        details = [f"{key}={value}" for key, value in self.shown_params.items()]
-        return f"{self.model} ({', '.join(details)})" if details else self.model
+        return _detailed(self.model, self.shown_params)
+
+    @property
+    def optimizer_name(self) -> str:
+        """The optimizer with the params that tell the row from others."""
+        return _detailed(self.optimizer, self.shown_optimizer_params)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the row as `leaderboard.json` holds it."""
@@ -160,28 +165,16 @@ SORTS: dict[str, tuple[Callable[[Row], Any], bool]] = {
 def build(records: Iterable[RunRecord], store: Store, sort: str = "accuracy") -> Leaderboard:
     """Aggregate and rank the final runs among some records.
 
-    Of several records of one cell and seed, made with different code or versions, the latest
-    counts.
+    Of a cell that was done with different code or versions, only the runs of the latest count:
+    seeds of two versions have no common mean.
     """
-    latest: dict[tuple[Any, ...], RunRecord] = {}
-    for record in records:
-        if record.spec.purpose is not Purpose.FINAL:
-            continue
-        content = record.spec.key.get("dataset", {}).get("fingerprint")
-        slot = (record.spec.cell, record.spec.seed, content, record.spec.key.get("device"))
-        older = latest.get(slot)
-        interrupted = record.status is RunStatus.INTERRUPTED
-        if interrupted and older is not None and older.status is RunStatus.OK:
-            continue
-        latest[slot] = record
-    blocks: dict[str, dict[tuple[Any, ...], list[RunRecord]]] = {}
-    for slot, record in latest.items():
-        cell = (slot[0], slot[2], slot[3])
-        blocks.setdefault(_block_key(record), {}).setdefault(cell, []).append(record)
+    blocks: dict[str, list[list[RunRecord]]] = {}
+    for runs in _current(records):
+        blocks.setdefault(_block_key(runs[0]), []).append(runs)
     correct = functools.cache(lambda run_id: _correct(store, run_id))
     result = []
     for cells in blocks.values():
-        rows = [_row(runs) for runs in cells.values()]
+        rows = [_row(runs) for runs in cells]
         _tell_apart(rows)
         _rank(rows, lambda record: correct(record.id))
         block = Block("", _sorted(rows, sort))
@@ -195,6 +188,32 @@ def build(records: Iterable[RunRecord], store: Store, sort: str = "accuracy") ->
 def percent(interval: stats.Interval) -> str:
     """Return an interval of a proportion as `78.0% (75.3 to 80.5)`."""
     return f"{interval.mean:.1%} ({100 * interval.low:.1f} to {100 * interval.high:.1f})"
+
+
+def _current(records: Iterable[RunRecord]) -> list[list[RunRecord]]:
+    """Return the final runs of each cell that were made in the same, latest circumstances."""
+    cells: dict[tuple[str, str], dict[str | None, list[RunRecord]]] = {}
+    for record in records:
+        if record.spec.purpose is Purpose.FINAL:
+            place = (record.spec.cell, str(record.spec.key.get("device")))
+            content = record.spec.key.get("dataset", {}).get("fingerprint")
+            cells.setdefault(place, {}).setdefault(content, []).append(record)
+    current = []
+    for contents in cells.values():
+        # A dataset that could not be loaded once has no content; what was found later counts.
+        if len(contents) > 1:
+            contents.pop(None, None)
+    for runs in (runs for contents in cells.values() for runs in contents.values()):
+        # An interrupted run says nothing against what was finished before it.
+        telling = [r for r in runs if r.status is not RunStatus.INTERRUPTED] or runs
+        version = _circumstances(telling[-1])
+        current.append([record for record in runs if _circumstances(record) == version])
+    return current
+
+
+def _circumstances(record: RunRecord) -> str:
+    """Return the run's key without its seed."""
+    return canonical({name: value for name, value in record.spec.key.items() if name != "seed"})
 
 
 def _block_key(record: RunRecord) -> str:
@@ -244,7 +263,10 @@ def _row(records: list[RunRecord]) -> Row:
 
 def _interval(accuracies: list[float], n: int) -> tuple[stats.Interval, str]:
     if len(accuracies) > 1 and len(set(accuracies)) > 1:
-        return stats.t_interval(accuracies), "seeds"
+        interval = stats.t_interval(accuracies)
+        # Few seeds can give an interval that leaves the range of a proportion.
+        low, high = max(0.0, interval.low), min(1.0, interval.high)
+        return stats.Interval(interval.mean, low, high), "seeds"
     return stats.wilson(round(accuracies[0] * n), n), "items"
 
 
@@ -272,8 +294,12 @@ def _tell_apart(rows: list[Row]) -> None:
                 and other.protocol.get(kind) == row.protocol.get(kind)
             ]
             for name, value in params.items():
-                if any(canonical(other.get(name)) != canonical(value) for other in alike):
-                    row.shown_params[f"{kind}.{name}" if kind != "model" else name] = value
+                if all(canonical(other.get(name)) == canonical(value) for other in alike):
+                    continue
+                if kind == "optimizer":
+                    row.shown_optimizer_params[name] = value
+                else:
+                    row.shown_params[name if kind == "model" else f"{kind}.{name}"] = value
         for name in row.pinned:
             row.shown_params[name] = row.protocol[name]
 
@@ -344,17 +370,22 @@ def _conclude(block: Block, correct: Correct) -> None:
 
 def _labels(rows: Sequence[Row]) -> dict[int, str]:
     """Return the shortest name of each row that tells it from the others."""
-    models, optimizers = ({getattr(r, kind) for r in rows} for kind in ("model", "optimizer"))
+    models = {row.name for row in rows}
+    optimizers = {row.optimizer_name for row in rows}
     result = {}
     for row in rows:
-        label = row.name if len(models) > 1 or len(optimizers) == 1 else row.optimizer
-        if len(models) > 1 and len(optimizers) > 1:
-            label = f"{row.name} with {row.optimizer}"
-        elif label == row.optimizer and row.shown_params:
-            details = ", ".join(f"{key}={value}" for key, value in row.shown_params.items())
-            label = f"{row.optimizer} ({details})"
-        result[id(row)] = label
+        if len(optimizers) == 1:
+            result[id(row)] = row.name
+        elif len(models) == 1:
+            result[id(row)] = row.optimizer_name
+        else:
+            result[id(row)] = f"{row.name} with {row.optimizer_name}"
     return result
+
+
+def _detailed(name: str, params: dict[str, Any]) -> str:
+    details = ", ".join(f"{key}={value}" for key, value in params.items())
+    return f"{name} ({details})" if details else name
 
 
 def _name(blocks: list[Block]) -> None:

@@ -55,34 +55,35 @@ def plan(config: ExperimentConfig, registry: Registry) -> Plan:
     specs: dict[str, RunSpec] = {}
     for dataset in datasets:
         assert isinstance(dataset.component, Dataset)
-        for fields in _protocols(config, dataset, overrides):
-            schedule = _by_name("schedule", fields["schedule"], registry)
-            loss = _by_name("loss", fields["loss"], registry)
-            fields["schedule"], fields["loss"] = schedule.name, loss.name
-            groups = [
-                [(offer, ref) for offer in group for ref in overrides.variants(offer)]
-                for group in ([dataset], models, optimizers, [schedule], [loss])
-            ]
-            for chosen in itertools.product(*groups):
-                pins = _pins([offer for offer, _ in chosen])
-                protocol = Protocol(**{**fields, **pins}).model_dump()
-                refs = {offer.component.kind: ref for offer, ref in chosen}
-                for seed in range(config.seeds):
-                    spec = RunSpec(
-                        dataset=refs["dataset"],
-                        model=refs["model"],
-                        optimizer=refs["optimizer"],
-                        schedule=refs["schedule"],
-                        loss=refs["loss"],
-                        protocol=protocol,
-                        seed=seed,
-                        pinned={name: fields[name] for name in pins},
-                        mode=Mode.DETERMINISTIC if config.deterministic else Mode.FAST,
-                        device=hardware.guess_device(config.device),
-                        data_dir=str(config.data_dir.absolute()) if config.data_dir else None,
-                    )
-                    # A grid over a pinned field gives the same run more than once.
-                    specs.setdefault(f"{spec.cell} {seed}", spec)
+        for fields in _protocols(config, dataset, overrides, registry):
+            # The schedule and the loss come last: a model or an optimizer may pin which it is.
+            for first in _combinations(overrides, [[dataset], models, optimizers]):
+                pins = _pins([offer for offer, _ in first])
+                named = {**fields, **pins}
+                schedule = _by_name("schedule", named["schedule"], registry)
+                loss = _by_name("loss", named["loss"], registry)
+                for last in _combinations(overrides, [[schedule], [loss]]):
+                    chosen = [*first, *last]
+                    pins = _pins([offer for offer, _ in chosen])
+                    resolved = {"schedule": schedule.name, "loss": loss.name}
+                    protocol = Protocol(**{**fields, **pins, **resolved}).model_dump()
+                    refs = {offer.component.kind: ref for offer, ref in chosen}
+                    for seed in range(config.seeds):
+                        spec = RunSpec(
+                            dataset=refs["dataset"],
+                            model=refs["model"],
+                            optimizer=refs["optimizer"],
+                            schedule=refs["schedule"],
+                            loss=refs["loss"],
+                            protocol=protocol,
+                            seed=seed,
+                            pinned={name: fields[name] for name in pins},
+                            mode=Mode.DETERMINISTIC if config.deterministic else Mode.FAST,
+                            device=hardware.guess_device(config.device),
+                            data_dir=str(config.data_dir.absolute()) if config.data_dir else None,
+                        )
+                        # A grid over a pinned field gives the same run more than once.
+                        specs.setdefault(f"{spec.cell} {seed}", spec)
     overrides.check_all_used()
     return Plan(list(specs.values()), executors[0])
 
@@ -119,10 +120,9 @@ def forecast(
         model = registry.get("model", f"{spec.model.name}@{spec.model.plugin}").component
         assert isinstance(dataset.component, Dataset)
         assert isinstance(model, Model)
-        source = f"{spec.dataset} {spec.data_dir}"
-        if source not in fingerprints:
-            fingerprints[source] = stored_dataset(dataset, spec)
-        stored = fingerprints[source]
+        if spec.source not in fingerprints:
+            fingerprints[spec.source] = stored_dataset(dataset, spec)
+        stored = fingerprints[spec.source]
         hints = dataset.component.hints
         cached = False
         if stored is not None:
@@ -249,6 +249,17 @@ class _Overrides:
             )
 
 
+Chosen = tuple[Offer, ComponentRef]
+
+
+def _combinations(overrides: _Overrides, groups: list[list[Offer]]) -> Iterator[tuple[Chosen, ...]]:
+    """Yield every choice of one component from each group, with every combination of params."""
+    variants = [
+        [(offer, ref) for offer in group for ref in overrides.variants(offer)] for group in groups
+    ]
+    yield from itertools.product(*variants)
+
+
 def _chosen(selectors: tuple[str, ...], kind: str, registry: Registry) -> list[Offer]:
     return registry.select(kind, selectors) if selectors else [registry.default(kind)]
 
@@ -258,14 +269,17 @@ def _by_name(kind: str, name: str | None, registry: Registry) -> Offer:
 
 
 def _protocols(
-    config: ExperimentConfig, dataset: Offer, overrides: _Overrides
+    config: ExperimentConfig, dataset: Offer, overrides: _Overrides, registry: Registry
 ) -> Iterator[dict[str, Any]]:
     """Yield each protocol: the user's values over the dataset's over the defaults."""
     assert isinstance(dataset.component, Dataset)
     recommended = _known_fields(dataset, dataset.component.recommends, "recommends")
     for combination in itertools.product(*overrides.protocol.values()):
         grid = dict(zip(overrides.protocol, combination, strict=True))
-        yield Protocol(**{**recommended, **config.protocol, **grid}).model_dump()
+        fields = Protocol(**{**recommended, **config.protocol, **grid}).model_dump()
+        for kind in ("schedule", "loss"):
+            fields[kind] = _by_name(kind, fields[kind], registry).name
+        yield fields
 
 
 def _pins(offers: list[Offer]) -> dict[str, Any]:
@@ -277,7 +291,14 @@ def _pins(offers: list[Offer]) -> dict[str, Any]:
     pins: dict[str, Any] = {}
     owners: dict[str, str] = {}
     for offer in offers:
-        for name, value in _known_fields(offer, offer.component.pins, "pins").items():
+        fields = _known_fields(offer, offer.component.pins, "pins")
+        late = {"schedule", "loss"} & fields.keys()
+        if late and offer.component.kind in late | {"schedule", "loss"}:
+            raise PluginError(
+                f"{offer.component.kind} `{offer.name}` of plugin {offer.plugin.label} pins "
+                f"{listing(sorted(late))}, which is chosen before it"
+            )
+        for name, value in fields.items():
             if name in pins and pins[name] != value:
                 raise UsageError(
                     f"`{owners[name]}` pins {name} to {pins[name]} and `{offer.name}` to {value}; "

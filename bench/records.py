@@ -159,9 +159,15 @@ class RunSpec:
         return digest(parts)[:12]
 
     @property
+    def source(self) -> str:
+        """What the dataset is loaded from; equal for runs that share one."""
+        return f"{self.dataset} {self.data_dir}"
+
+    @property
     def label(self) -> str:
         """How progress names the run."""
-        return f"{self.dataset.name} · {self.model.name} · {self.optimizer.name} · {self.seed}"
+        names = (self.dataset.name, self.model.name, self.optimizer.name, f"seed {self.seed}")
+        return " · ".join(names)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data that JSON can hold."""

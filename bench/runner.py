@@ -147,7 +147,7 @@ class Runner:
         fingerprints: dict[str, str | None] = {}
         missing: dict[str, RunSpec] = {}
         for spec in specs:
-            source = _source(spec)
+            source = spec.source
             if source in fingerprints:
                 continue
             stored = stored_dataset(self._component("dataset", spec.dataset), spec)
@@ -165,11 +165,11 @@ class Runner:
                 fingerprints[source] = result["dataset"]["fingerprint"]
         completed = []
         for spec in specs:
-            fingerprint = fingerprints[_source(spec)]
+            fingerprint = fingerprints[spec.source]
             spec = provenance.complete(spec, self._registry, fingerprint, device_name)
             completed.append(spec)
-            if _source(spec) in errors:
-                self._finish(_record(spec, RunStatus.FAILED, errors[_source(spec)], {}))
+            if spec.source in errors:
+                self._finish(_record(spec, RunStatus.FAILED, errors[spec.source], {}))
         return completed
 
     def _open(self, spec: RunSpec) -> bool:
@@ -227,7 +227,7 @@ class Runner:
         lock = self._store.lock(spec.id)
         payload = {
             "spec": spec.to_dict(),
-            "folder": str(self._store.folder(spec.id).absolute()),
+            "folder": str(self._store.attempt(spec.id).absolute()),
             "workers": self._config.workers,
             "keep": self._config.keep,
         }
@@ -251,8 +251,9 @@ class Runner:
             self._notify("epoch_finished", run=spec, metrics=EpochMetrics(**data))
 
         def ended(status: RunStatus, error: str, facts: dict[str, Any]) -> None:
-            # A finished run that was being repeated keeps its result.
-            if status is not RunStatus.INTERRUPTED or not self._finished_before(spec):
+            if status is RunStatus.INTERRUPTED and self._finished_before(spec):
+                self._store.discard(spec.id)
+            else:
                 self._finish(_record(spec, status, error, facts))
 
         return Task(job, ended, started, epoch, acquire, lock.release, self._config.timeout)
@@ -262,8 +263,14 @@ class Runner:
         return record is not None and record.status is RunStatus.OK
 
     def _finish(self, record: RunRecord) -> None:
-        """Commit a record, then tell everybody."""
-        self._store.write(record)
+        """Commit a record, then tell everybody.
+
+        A run that was finished before and is repeated keeps its result unless it ends well again.
+        """
+        if record.status is RunStatus.OK or not self._finished_before(record.spec):
+            self._store.write(record)
+        else:
+            self._store.discard(record.id)
         self._records[record.id] = record
         self._notify("run_finished", record=record)
         if self._config.fail_fast and record.status is not RunStatus.OK:
@@ -276,7 +283,7 @@ class Runner:
             try:
                 with stdout_to_stderr():
                     implementation.function(*(arguments[name] for name in names))
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 name = implementation.plugin_name
                 if name not in self._warned:
                     self._warned.add(name)
@@ -293,7 +300,8 @@ class Runner:
             def ended(status: RunStatus, error: str, facts: dict[str, Any]) -> None:
                 answers[index] = (facts if status is RunStatus.OK else None, error)
 
-            return Task(self._job(kind, payload, self._store.root / "logs" / f"{kind}.txt"), ended)
+            job = self._job(kind, payload, self._store.root / "logs" / f"{kind}.txt")
+            return Task(job, ended, timeout=self._config.timeout)
 
         self._dispatcher.work(
             [task(i, kind, payload) for i, (kind, payload) in enumerate(requests)]
@@ -343,10 +351,6 @@ def _record(spec: RunSpec, status: RunStatus, error: str, facts: dict[str, Any])
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds")
-
-
-def _source(spec: RunSpec) -> str:
-    return f"{spec.dataset} {spec.data_dir}"
 
 
 def _measured_seconds(spec: RunSpec, facts: dict[str, Any]) -> float:

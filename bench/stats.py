@@ -63,7 +63,7 @@ def t_interval(values: Sequence[float]) -> Interval:
     array = np.asarray(values, np.float64)
     if len(array) < 2:
         raise ValueError("a t interval needs two values or more")
-    half = _t_quantile(len(array) - 1) * array.std(ddof=1) / math.sqrt(len(array))
+    half = _t_quantile(len(array) - 1) * float(array.std(ddof=1)) / math.sqrt(len(array))
     mean = float(array.mean())
     return Interval(mean, mean - half, mean + half)
 

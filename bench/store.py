@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import sqlite3
 from collections.abc import Iterable
 from pathlib import Path
@@ -57,9 +58,22 @@ class Store:
             return None
         return record if record.id == run_id else None
 
+    def attempt(self, run_id: str) -> Path:
+        """Return the folder in which a worker leaves its files until the run is committed."""
+        return self.folder(run_id) / "attempt"
+
     def write(self, record: RunRecord) -> None:
-        """Commit a record; from then on the run is finished."""
+        """Commit a record and the files of its attempt; from then on the run is finished."""
+        attempt = self.attempt(record.id)
+        if attempt.is_dir():
+            for path in attempt.iterdir():
+                path.replace(self.folder(record.id) / path.name)
+        self.discard(record.id)
         files.write_json(self.folder(record.id) / "record.json", record.to_dict())
+
+    def discard(self, run_id: str) -> None:
+        """Remove what an attempt has left; what was committed before stays."""
+        shutil.rmtree(self.attempt(run_id), ignore_errors=True)
 
     def find(self, prefix: str) -> RunRecord:
         """Return the one run whose id starts with `prefix`.

@@ -42,7 +42,7 @@ def cells(row: Row) -> list[str]:
     return [
         "–" if row.rank is None else str(row.rank),
         row.name,
-        row.optimizer,
+        row.optimizer_name,
         percent(row.accuracy) if row.accuracy else "–",
         f"{row.n:,}" if row.n else "–",
         str(row.seeds),

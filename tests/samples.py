@@ -28,7 +28,7 @@ def make_spec(
     params: Mapping[str, Mapping[str, Any]] | None = None,
     protocol: Mapping[str, Any] | None = None,
     pinned: Mapping[str, Any] | None = None,
-    fingerprint: str = FINGERPRINT,
+    fingerprint: str | None = FINGERPRINT,
     device_name: str = "a processor",
     version: str = "1.0",
     **fields: Any,

@@ -152,7 +152,7 @@ def test_components_are_whole():
         macs=4_089_184_256,
         layers=107,
         input_size=224,
-        smallest_size=8,
+        smallest_size=32,
     )
 
 

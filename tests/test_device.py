@@ -17,8 +17,8 @@ from bench.records import Mode
 def as_before() -> Iterator[None]:
     """Leave torch as it was."""
     threads = torch.get_num_threads()
-    with devices.leaving_process_clean():
-        yield
+    yield
+    devices.reset_process()
     torch.set_num_threads(threads)
 
 
@@ -61,14 +61,21 @@ def test_threads_are_set_and_told(
 
 
 def test_deterministic_mode_is_left_with_the_run() -> None:
-    with devices.leaving_process_clean():
-        devices.set_up("cpu", 0, Mode.DETERMINISTIC, None, 1)
-        assert torch.are_deterministic_algorithms_enabled()
-        devices.set_up("cpu", 0, Mode.FAST, 1, 1)
-        assert not torch.are_deterministic_algorithms_enabled()
-        devices.set_up("cpu", 0, Mode.DETERMINISTIC, None, 1)
+    devices.set_up("cpu", 0, Mode.DETERMINISTIC, None, 1)
+    assert torch.are_deterministic_algorithms_enabled()
+    devices.set_up("cpu", 0, Mode.FAST, 1, 1)
     assert not torch.are_deterministic_algorithms_enabled()
     assert not torch.backends.cudnn.deterministic
+
+
+def test_what_a_plugin_has_moved_is_set_again() -> None:
+    torch.set_default_dtype(torch.float64)
+    torch.set_float32_matmul_precision("medium")
+    torch.set_grad_enabled(False)
+    devices.set_up("cpu", 0, Mode.FAST, 1, 1)
+    assert torch.get_default_dtype() is torch.float32
+    assert torch.get_float32_matmul_precision() == "highest"
+    assert torch.is_grad_enabled()
 
 
 @pytest.mark.parametrize("seed", [0, 7, 2**40])

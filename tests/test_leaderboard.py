@@ -85,8 +85,8 @@ def test_no_records_make_an_empty_leaderboard(store: Store) -> None:
 # Failures
 
 
-def failed(model: str, seed: int, status: RunStatus, error: str | None) -> RunRecord:
-    return make_record(make_spec(model, seed=seed), status=status, error=error)
+def failed(model: str, seed: int, status: RunStatus, error: str | None, **spec: Any) -> RunRecord:
+    return make_record(make_spec(model, seed=seed, **spec), status=status, error=error)
 
 
 def test_failures_are_shown_and_not_ranked(store: Store) -> None:
@@ -109,7 +109,7 @@ def test_a_row_with_some_failed_seeds_is_ranked_by_the_others(store: Store) -> N
     records = [*seeded("mixed", [0.5, 0.6]), failed("mixed", 2, RunStatus.CRASHED, "signal 11")]
     (row,) = build(records, store).rows
     assert (row.rank, row.seeds, row.failed, row.errors) == (1, 2, 1, ["crashed: signal 11"])
-    assert row.accuracy == stats.t_interval([0.5, 0.6])
+    assert row.accuracy == stats.Interval(0.55, 0.0, 1.0)  # cut to what a proportion can be
 
 
 def test_where_everything_failed_the_answer_says_so(store: Store) -> None:
@@ -165,12 +165,27 @@ def test_rows_are_told_apart_by_the_params_in_which_they_differ(store: Store) ->
             "net", [0.5 + lr], params={"optimizer": {"lr": lr, "eps": 1}, "model": {"depth": depth}}
         )
     ]
-    names = {row.name for row in build(records, store).rows}
+    names = {(row.name, row.optimizer_name) for row in build(records, store).rows}
     assert names == {
-        "net (depth=2, optimizer.lr=0.1)",
-        "net (depth=2, optimizer.lr=0.01)",
-        "net (depth=3, optimizer.lr=0.1)",
+        ("net (depth=2)", "adamw (lr=0.1)"),
+        ("net (depth=2)", "adamw (lr=0.01)"),
+        ("net (depth=3)", "adamw (lr=0.1)"),
     }
+
+
+def test_seeds_of_two_versions_are_not_averaged(store: Store) -> None:
+    old = seeded("a", [0.5, 0.6, 0.7], version="1.0")
+    new = seeded("a", [0.9], version="2.0")
+    (row,) = build([*old, *new], store).rows
+    assert (row.seeds, row.accuracy) == (1, stats.wilson(900, 1000))
+
+
+def test_a_dataset_that_failed_once_leaves_no_row_behind(store: Store) -> None:
+    lost = failed("a", 0, RunStatus.FAILED, "offline", fingerprint=None)
+    (row,) = build([lost, *seeded("a", [0.9])], store).rows
+    assert row.errors == []
+    (row,) = build([lost], store).rows
+    assert row.errors == ["failed: offline"]
 
 
 def test_devices_are_rows_of_their_own(store: Store) -> None:
@@ -204,13 +219,13 @@ def test_tuning_trials_are_left_out(store: Store) -> None:
 
 
 def test_seeds_are_aggregated(store: Store) -> None:
-    records = seeded("a", [0.8, 0.9, 0.7], n=500)
+    records = seeded("a", [0.8, 0.82, 0.78], n=500)
     records[0] = dataclasses.replace(
         records[0], timing={"train_seconds": 5.0, "images_per_second": None}
     )
     (row,) = build(records, store).rows
     assert (row.seeds, row.n, row.val_n) == (3, 500, 200)
-    assert row.accuracy == stats.t_interval([0.8, 0.9, 0.7])
+    assert row.accuracy == stats.t_interval([0.8, 0.82, 0.78])
     assert row.noise == "seeds"
     assert row.train_seconds == pytest.approx(3.0)
     assert row.images_per_second == pytest.approx(50.0)

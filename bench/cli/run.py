@@ -98,7 +98,7 @@ def command(
         result = api.execute(config, registry, what, planned, console)
     if as_json:
         print_json(result.leaderboard.to_dict())
-    else:
+    elif result.records:
         print_leaderboard(result.leaderboard)
     if result.interrupted:
         click.echo("interrupted; the same command goes on from here", err=True)

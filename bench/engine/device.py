@@ -6,7 +6,6 @@ import contextlib
 import os
 import platform
 import random
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -48,6 +47,7 @@ def set_up(device: str, seed: int, mode: Mode, threads: int | None, workers: int
     deterministic = mode is Mode.DETERMINISTIC
     if threads is None:
         threads = 1 if deterministic else max(1, hardware.cpu_count() // workers)
+    reset_process()
     torch.set_num_threads(threads)
     # cuBLAS repeats its results only with a fixed workspace.
     os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"
@@ -108,17 +108,21 @@ def peak_memory_bytes(device: str) -> int | None:
     return torch.cuda.max_memory_allocated() if device == "cuda" else None
 
 
-@contextlib.contextmanager
-def leaving_process_clean() -> Iterator[None]:
-    """Undo process-wide switches, so that the next run in this worker starts from the same."""
-    try:
-        yield
-    finally:
-        torch.use_deterministic_algorithms(False)
-        torch.backends.cudnn.benchmark = False
-        torch.backends.cudnn.deterministic = False
-        if torch.cuda.is_initialized():
-            torch.cuda.empty_cache()
+def reset_process() -> None:
+    """Set torch's process-wide switches to what every run starts from.
+
+    A plugin of an earlier run in this worker may have moved them; without this a result would
+    depend on what else ran.
+    """
+    torch.set_default_dtype(torch.float32)
+    torch.set_default_device(None)
+    torch.set_float32_matmul_precision("highest")
+    torch.set_flush_denormal(False)
+    torch.set_grad_enabled(True)
+    torch.use_deterministic_algorithms(False)
+    torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.deterministic = False
+    torch.backends.cudnn.allow_tf32 = True
 
 
 def environment(device: str, threads: int, precision: str, mode: Mode) -> dict[str, Any]:

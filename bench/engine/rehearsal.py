@@ -10,7 +10,7 @@ from torch import Tensor
 
 from bench.engine import device as devices
 from bench.engine import evaluation, pipeline, sizing
-from bench.engine.setup import set_up
+from bench.engine.setup import blaming, set_up
 from bench.errors import PluginError
 from bench.records import RunSpec
 
@@ -36,16 +36,20 @@ def rehearse(spec: RunSpec, workers: int) -> dict[str, Any]:
         start = time.perf_counter()
         setup.model.train()
         with devices.autocast(setup.device, setup.precision):
-            logits = setup.model(setup.train.gather(indices))
+            with blaming(where["model"]):
+                logits = setup.model(setup.train.gather(indices))
             sizing.check_logits(logits, len(indices), setup.classes, where["model"])
-            loss = setup.loss(logits, setup.train.labels[indices])
+            with blaming(where["loss"]):
+                loss = setup.loss(logits, setup.train.labels[indices])
         if not seconds:
             # Before the first update only: a rate that is too high is no fault of a plugin.
             _check_finite(logits, where["model"])
             _check_loss(loss, where["loss"])
         setup.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        setup.optimizer.step()
+        with blaming(where["model"]):
+            loss.backward()
+        with blaming(where["optimizer"]):
+            setup.optimizer.step()
         devices.synchronize(setup.device)
         seconds.append(time.perf_counter() - start)
         # One step is enough to see that it works; the others are timed warm.
@@ -55,7 +59,8 @@ def rehearse(spec: RunSpec, workers: int) -> dict[str, Any]:
     start = time.perf_counter()
     with torch.inference_mode(), devices.autocast(setup.device, setup.precision):
         setup.model.eval()
-        logits = setup.model(setup.val.gather(torch.arange(few, device=setup.device)))
+        with blaming(where["model"]):
+            logits = setup.model(setup.val.gather(torch.arange(few, device=setup.device)))
     sizing.check_logits(logits, few, setup.classes, where["model"])
     devices.synchronize(setup.device)
     return {

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import math
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -201,11 +202,20 @@ def _input_size(
 
 def _built(where: str, factory: Callable[..., Any], *args: Any, **params: Any) -> Any:
     """Call a plugin's factory; what it raises names the plugin."""
-    try:
+    with blaming(where):
         return factory(*args, **params)
+
+
+@contextlib.contextmanager
+def blaming(where: str) -> Iterator[None]:
+    """Name a component and its plugin in whatever its code raises."""
+    try:
+        yield
     except (BenchError, torch.OutOfMemoryError, MemoryError):
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
+        if "can't allocate memory" in str(error):
+            raise
         traceback.print_exc()
         raise PluginError(f"{where}: {one_line(f'{type(error).__name__}: {error}')}") from error
 

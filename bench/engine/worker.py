@@ -40,25 +40,24 @@ def perform(kind: str, payload: dict[str, Any], emit: Emit) -> dict[str, Any]:
         payload: what the job needs, as plain data.
         emit: called with the metrics of each finished epoch.
     """
-    started = datetime.now(UTC).isoformat(timespec="seconds")
+    started = datetime.now(UTC).isoformat(timespec="milliseconds")
     begin = time.perf_counter()
     result: dict[str, Any]
-    with devices.leaving_process_clean():
-        try:
-            result = {"status": str(RunStatus.OK), **_JOBS[JobKind(kind)](payload, emit)}
-        except Diverged as error:
-            result = _failure(RunStatus.DIVERGED, str(error))
-        except (torch.OutOfMemoryError, MemoryError) as error:
+    try:
+        result = {"status": str(RunStatus.OK), **_JOBS[JobKind(kind)](payload, emit)}
+    except Diverged as error:
+        result = _failure(RunStatus.DIVERGED, str(error))
+    except (torch.OutOfMemoryError, MemoryError) as error:
+        result = _out_of_memory(error)
+    except BenchError as error:
+        result = _failure(RunStatus.FAILED, str(error))
+    except (Exception, SystemExit) as error:  # a plugin may even call sys.exit
+        traceback.print_exc()
+        if "can't allocate memory" in str(error):
             result = _out_of_memory(error)
-        except BenchError as error:
-            result = _failure(RunStatus.FAILED, str(error))
-        except Exception as error:
-            traceback.print_exc()
-            if "can't allocate memory" in str(error):
-                result = _out_of_memory(error)
-            else:
-                message = one_line(f"{type(error).__name__}: {error}")
-                result = _failure(RunStatus.FAILED, message)
+        else:
+            message = one_line(f"{type(error).__name__}: {error}")
+            result = _failure(RunStatus.FAILED, message)
     result["started_at"] = started
     result["finished_at"] = datetime.now(UTC).isoformat(timespec="milliseconds")
     result.setdefault("timing", {})["wall_seconds"] = time.perf_counter() - begin

@@ -10,6 +10,7 @@ import contextlib
 import multiprocessing
 import multiprocessing.connection
 import os
+import signal
 import sys
 import time
 import types
@@ -70,6 +71,10 @@ class Worker:
             self.process.join(GRACE_SECONDS)
         if self.process.is_alive():
             self.process.kill()
+        # What its plugins started is in its group, and may still run after a peaceful end.
+        assert self.process.pid
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.process.pid, signal.SIGKILL)
         self.process.join()
         self.connection.close()
         self._life.close()
@@ -104,6 +109,8 @@ class Pool:
 
     def submit(self, job: Job) -> None:
         """Start a job on a free worker, or on a new one."""
+        for idle in [w for w in self._workers if w.job is None and not w.process.is_alive()]:
+            self._remove(idle, force=True)
         worker = next((w for w in self._workers if w.job is None), None)
         if worker is None:
             assert len(self._workers) < self._slots, "more jobs than slots"

@@ -23,6 +23,8 @@ def serve(connection: Connection, life: Connection, preload: list[str]) -> None:
     # Ctrl-C reaches the whole group; the parent decides what becomes of a run.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    # A group of its own, so that whatever a plugin starts ends together with this process.
+    os.setpgid(0, 0)
     die_with_parent(life)
     missing = [name for name in preload if name not in sys.modules]
     engine = importlib.import_module("bench.engine.worker")
@@ -47,7 +49,7 @@ def die_with_parent(life: Connection) -> None:
     descriptor = life.fileno()
     if hasattr(fcntl, "F_SETSIG"):
         fcntl.fcntl(descriptor, fcntl.F_SETSIG, signal.SIGKILL)
-        fcntl.fcntl(descriptor, fcntl.F_SETOWN, os.getpid())
+        fcntl.fcntl(descriptor, fcntl.F_SETOWN, -os.getpgrp())
         flags = fcntl.fcntl(descriptor, fcntl.F_GETFL)
         fcntl.fcntl(descriptor, fcntl.F_SETFL, flags | os.O_ASYNC)
 
