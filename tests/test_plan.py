@@ -430,3 +430,24 @@ def test_a_locate_that_fails_names_its_plugin(registry: Registry, tmp_path: Path
     specs = runs(registry, datasets="lost")
     with pytest.raises(PluginError, match=r"dataset `lost` of plugin `second`.*`locate` failed"):
         forecast(specs, registry, Store(tmp_path))
+
+
+def test_a_pinned_schedule_is_the_one_that_is_used(registry: Registry) -> None:
+    add_plugin(
+        registry,
+        bench.Model(name="steady", build=build_net, pins={"schedule": "ramp"}),
+        name="steady",
+    )
+    (spec,) = runs(registry, models="steady")
+    assert (spec.schedule.name, spec.protocol["schedule"]) == ("ramp", "ramp")
+    assert spec.pinned == {"schedule": "flat"}
+
+
+def test_a_schedule_cannot_pin_the_loss(registry: Registry) -> None:
+    add_plugin(
+        registry,
+        bench.Schedule(name="bossy", build=build_flat, pins={"loss": "entropy"}),
+        name="bossy",
+    )
+    with pytest.raises(PluginError, match=r"schedule `bossy` of plugin .* pins `loss`"):
+        runs(registry, schedule="bossy")

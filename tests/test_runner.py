@@ -330,3 +330,27 @@ def test_bench_run_prints_progress_on_stderr_only(
     assert "epoch 2/2" in err
     assert "failed: model `raises` of plugin" in err
     assert len(result.failed) == 1
+
+
+def test_an_observer_that_exits_fails_no_run(experiment: Experiment, watcher: Watcher) -> None:
+    class Leaves:
+        @hookimpl
+        def run_finished(self, record: RunRecord) -> None:
+            raise SystemExit("enough")
+
+    result = experiment(seeds=2, plugins=(Leaves(),))
+    assert [record.status for record in result.records] == [RunStatus.OK] * 2
+    assert len([m for m in watcher.messages if "SystemExit: enough" in m]) == 1
+
+
+def test_a_repeat_that_fails_leaves_the_finished_run(
+    experiment: Experiment, tmp_path: Path
+) -> None:
+    (first,) = experiment("sleeps", set={"sleeps.seconds": 0.5}).records
+    assert first.status is RunStatus.OK
+    folder = tmp_path / "results" / "runs" / first.id
+    kept = {path.name: path.read_bytes() for path in folder.iterdir() if path.name != "log.txt"}
+    (again,) = experiment("sleeps", set={"sleeps.seconds": 0.5}, rerun=True, timeout=0.4).records
+    assert again.status is RunStatus.TIMEOUT
+    left = {path.name: path.read_bytes() for path in folder.iterdir() if path.name != "log.txt"}
+    assert left == kept

@@ -294,3 +294,18 @@ def test_a_record_is_plain_json_that_people_can_read(store: Store) -> None:
     text = record_path(store, 0).read_text("utf-8")
     assert json.loads(text)["model"] == "net"
     assert len(text.splitlines()) > 20
+
+
+def test_an_attempt_replaces_files_only_when_it_is_committed(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    record = make_record(make_spec("net"), 0.5)
+    (store.attempt(record.id)).mkdir(parents=True)
+    (store.attempt(record.id) / "epochs.jsonl").write_text("first")
+    store.write(record)
+    assert (store.folder(record.id) / "epochs.jsonl").read_text() == "first"
+
+    store.attempt(record.id).mkdir()
+    (store.attempt(record.id) / "epochs.jsonl").write_text("second")
+    store.discard(record.id)
+    assert (store.folder(record.id) / "epochs.jsonl").read_text() == "first"
+    assert not store.attempt(record.id).exists()

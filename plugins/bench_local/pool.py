@@ -26,6 +26,7 @@ from bench.text import listing
 from bench_local import process
 
 GRACE_SECONDS = 2.0
+SPIN_COUNT = "3000"
 ENGINE = "bench.engine.worker"
 SERVER = "bench_local.server"
 _server_modules: list[str] = []
@@ -86,9 +87,10 @@ class Pool:
     def __init__(self, workers: int, preload: Sequence[str], runs_per_worker: int) -> None:
         if runs_per_worker < 1:
             raise UsageError(f"`local.runs_per_worker` must be 1 or more, not {runs_per_worker}")
-        # Threads that spin while they wait take the cores from whatever else runs: with three
-        # busy processes on two cores a small network trained twenty times slower.
-        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+        # Threads that spin long while they wait take the cores from whatever else runs; those
+        # that never spin lose a quarter of an idle machine. docs/decisions has the figures.
+        if not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & os.environ.keys():
+            os.environ["GOMP_SPINCOUNT"] = SPIN_COUNT
         self._context: ForkServerContext = multiprocessing.get_context("forkserver")
         self._preload = [*dict.fromkeys([SERVER, *preload, ENGINE])]
         self._context.set_forkserver_preload(self._preload)
