@@ -11,7 +11,6 @@ import dataclasses
 import hashlib
 import json
 import operator
-import os
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -21,7 +20,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import platformdirs
 
 from bench import files
 from bench.errors import BenchError, DataError, PluginError, StoreError
@@ -62,9 +60,8 @@ class StoredDataset:
 
 
 def root() -> Path:
-    """Return the folder of stored datasets: `$BENCH_CACHE`, or the user's cache folder."""
-    chosen = os.environ.get("BENCH_CACHE")
-    return Path(chosen) if chosen else platformdirs.user_cache_path("bench")
+    """Return the folder of stored datasets."""
+    return files.cache_folder()
 
 
 def source_key(offer: Offer, ref: ComponentRef, data_dir: Path | None) -> str:

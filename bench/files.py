@@ -14,11 +14,12 @@ import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any
-
-import filelock
+from typing import IO, TYPE_CHECKING, Any
 
 from bench.errors import StoreError
+
+if TYPE_CHECKING:
+    import filelock
 
 
 @contextlib.contextmanager
@@ -85,6 +86,10 @@ def finite(value: Any) -> Any:
 
 def lock(path: Path) -> filelock.BaseFileLock:
     """Return an operating-system lock on `path` (not yet taken); its folder is made."""
+    # Imported here, since listing components needs files but no locks, and filelock takes a
+    # quarter of its time.
+    import filelock
+
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -99,6 +104,16 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def cache_folder() -> Path:
+    """Return the folder for what can be made again: `$BENCH_CACHE`, or the user's cache folder."""
+    chosen = os.environ.get("BENCH_CACHE")
+    if chosen:
+        return Path(chosen)
+    import platformdirs
+
+    return platformdirs.user_cache_path("bench")
 
 
 def umask() -> int:

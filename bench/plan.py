@@ -55,13 +55,14 @@ def plan(config: ExperimentConfig, registry: Registry) -> Plan:
     specs: dict[str, RunSpec] = {}
     for dataset in datasets:
         assert isinstance(dataset.component, Dataset)
-        for fields in _protocols(config, dataset, overrides, registry):
+        for fields, named in _protocols(config, dataset, overrides, registry):
             # The schedule and the loss come last: a model or an optimizer may pin which it is.
             for first in _combinations(overrides, [[dataset], models, optimizers]):
                 pins = _pins([offer for offer, _ in first])
-                named = {**fields, **pins}
-                schedule = _by_name("schedule", named["schedule"], registry)
-                loss = _by_name("loss", named["loss"], registry)
+                schedule, loss = (
+                    _by_name(kind, pins[kind], registry) if kind in pins else named[kind]
+                    for kind in ("schedule", "loss")
+                )
                 for last in _combinations(overrides, [[schedule], [loss]]):
                     chosen = [*first, *last]
                     pins = _pins([offer for offer, _ in chosen])
@@ -270,16 +271,18 @@ def _by_name(kind: str, name: str | None, registry: Registry) -> Offer:
 
 def _protocols(
     config: ExperimentConfig, dataset: Offer, overrides: _Overrides, registry: Registry
-) -> Iterator[dict[str, Any]]:
-    """Yield each protocol: the user's values over the dataset's over the defaults."""
+) -> Iterator[tuple[dict[str, Any], dict[str, Offer]]]:
+    """Yield each protocol: the user's values over the dataset's over the defaults.
+
+    With it come the schedule and the loss that it names.
+    """
     assert isinstance(dataset.component, Dataset)
     recommended = _known_fields(dataset, dataset.component.recommends, "recommends")
     for combination in itertools.product(*overrides.protocol.values()):
         grid = dict(zip(overrides.protocol, combination, strict=True))
         fields = Protocol(**{**recommended, **config.protocol, **grid}).model_dump()
-        for kind in ("schedule", "loss"):
-            fields[kind] = _by_name(kind, fields[kind], registry).name
-        yield fields
+        late = {kind: _by_name(kind, fields[kind], registry) for kind in ("schedule", "loss")}
+        yield {**fields, **{kind: offer.name for kind, offer in late.items()}}, late
 
 
 def _pins(offers: list[Offer]) -> dict[str, Any]:

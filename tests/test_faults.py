@@ -279,7 +279,6 @@ def test_a_model_of_a_fixed_size_gets_it(experiment: Experiment, watcher: Watche
     [
         ("segfaults", "SIGSEGV"),
         ("exits", "exited with code 3"),
-        ("quits", "exited with code"),
     ],
 )
 def test_5_a_worker_that_dies_is_a_crashed_run_and_the_others_go_on(
@@ -290,6 +289,14 @@ def test_5_a_worker_that_dies_is_a_crashed_run_and_the_others_go_on(
     [record] = result.failed
     assert words in record.error
     assert "log.txt" in record.error
+
+
+def test_5_a_plugin_that_calls_exit_fails_its_run_by_name(experiment: Experiment) -> None:
+    result = experiment(["quits", "tiny"])
+    assert statuses(result) == {"quits": "failed", "tiny": "ok"}
+    [record] = result.failed
+    assert "model `quits` of plugin" in record.error
+    assert "SystemExit: a plugin has no business here" in record.error
 
 
 def test_5_a_worker_that_dies_in_training_leaves_its_log(

@@ -97,7 +97,7 @@ def test_a_cell_holds_all_but_the_seed_and_where_the_data_lie() -> None:
 
 
 def test_a_label_names_the_run() -> None:
-    assert make_spec(seed=3).label == "shapes · net · adamw · 3"
+    assert make_spec(seed=3).label == "shapes · net · adamw · seed 3"
 
 
 def test_statuses_are_the_documented_words() -> None:

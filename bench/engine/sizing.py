@@ -54,7 +54,7 @@ def choose_input_size(
             if failure == str(error):
                 raise  # the same at two sizes: it is not the size that is wrong
             failure = failure or str(error)
-        except Exception as error:  # whatever a model raises for a size it does not take
+        except (Exception, SystemExit) as error:  # whatever a model raises for a wrong size
             failure = failure or f"{type(error).__name__}: {error}"
         else:
             check_logits(logits, 2, num_classes, where)

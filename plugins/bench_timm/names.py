@@ -16,8 +16,6 @@ import os
 import re
 from pathlib import Path
 
-import platformdirs
-
 from bench import files
 from bench.errors import EnvironmentFailure, StoreError
 
@@ -68,9 +66,7 @@ def _cache_file(package: Path) -> Path:
     for entry in sorted(os.scandir(package / "models"), key=lambda entry: entry.name):
         status = entry.stat()
         digest.update(f"{entry.name} {status.st_size} {status.st_mtime_ns}\n".encode())
-    chosen = os.environ.get("BENCH_CACHE")
-    root = Path(chosen) if chosen else platformdirs.user_cache_path("bench")
-    return root / "timm" / f"{digest.hexdigest()[:16]}.json"
+    return files.cache_folder() / "timm" / f"{digest.hexdigest()[:16]}.json"
 
 
 def _read(cache: Path) -> dict[str, str] | None:
