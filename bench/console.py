@@ -236,6 +236,7 @@ def print_leaderboard(board: Leaderboard) -> None:
         )
 
 
+GAP = 3  # blanks between two columns, padding and divider
 OPTIONAL_COLUMNS = ("input", "parameters", "images/s", "seeds", "train s", "val accuracy")
 """Columns that give way on a narrow terminal, the first of them first."""
 
@@ -249,7 +250,7 @@ def _block_table(block: Block, width: int) -> Table:
     # A cause may be long and is folded; it needs some room, but not all of its length.
     room = {h: max(len(h), *(min(len(row[h]), 40) for row in rows)) for h in headings}
     for optional in OPTIONAL_COLUMNS:
-        if sum(room[h] + 2 for h in headings) <= width:
+        if sum(room[h] + GAP for h in headings) <= width:
             break
         headings.remove(optional)
     table = Table(

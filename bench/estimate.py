@@ -43,12 +43,12 @@ class Rates:
 
 
 # CPU: fitted to steps of batch 32 of fourteen networks, from a small CNN to VGG-16 and a ViT, on
-# two cores (AMD EPYC, torch 2.15, AdamW); none was off by more than a factor of 1.7. The rates of
+# two cores (AMD EPYC, torch 2.15, AdamW); none was off by more than a factor of 1.8. The rates of
 # a GPU are set by what is known of launch times and bandwidth; no fit was made.
 REFERENCE_GFLOPS = 103.0
 REFERENCE_THREADS = 2
 RATES = {
-    "cpu": Rates(5.0e-11, 6.5e-4, 8.3e-9, 8e-3, 0.3),
+    "cpu": Rates(5.0e-11, 6.5e-4, 8.3e-9, 4e-3, 0.3),
     "cuda": Rates(6.0e-14, 1.5e-4, 2e-11, 1e-3, 0.3),
 }
 

@@ -1,0 +1,31 @@
+"""What a person sees: tables that fit."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+from rich.console import Console as RichConsole
+from samples import make_record, make_spec
+
+from bench import console, leaderboard
+from bench.store import Store
+
+
+@pytest.mark.parametrize("width", [72, 80, 100, 120, 160])
+def test_a_leaderboard_fits_the_terminal_and_cuts_no_name(tmp_path: Path, width: int) -> None:
+    records = [
+        make_record(make_spec("mobilenetv3_large_100", seed=seed), 0.7 + seed / 100, 1000)
+        for seed in range(3)
+    ]
+    records += [make_record(make_spec("resnet50"), 0.9, 1000)]
+    (block,) = leaderboard.build(records, Store(tmp_path)).blocks
+    out = io.StringIO()
+    RichConsole(file=out, width=width).print(console._block_table(block, width))
+    lines = out.getvalue().splitlines()
+    assert max(map(len, lines)) <= width
+    assert len([line for line in lines if "mobilenetv3_large_100" in line]) == 1
+    assert "…" not in out.getvalue()
+    shown = [name for name in console.OPTIONAL_COLUMNS if any(name in line for line in lines)]
+    assert shown == list(console.OPTIONAL_COLUMNS)[len(console.OPTIONAL_COLUMNS) - len(shown) :]
