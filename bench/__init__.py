@@ -23,24 +23,32 @@ from bench.errors import (
 from bench.hookspecs import hookimpl
 from bench.records import EpochMetrics, Job, JobEvent, JobEventKind, RunRecord, RunSpec, RunStatus
 from bench.specs import (
+    SINGLE_LABEL,
+    Augmentation,
     Component,
     Dataset,
     DatasetHints,
     Executor,
     ExecutorSession,
+    Files,
+    ImageKind,
     Loss,
     Model,
     ModelHints,
     Optimizer,
+    Preprocessing,
     Schedule,
     Splits,
+    Task,
 )
 
 if TYPE_CHECKING:
     from bench.api import load_records, run
 
 __all__ = [
+    "SINGLE_LABEL",
     "AmbiguousNameError",
+    "Augmentation",
     "BenchError",
     "Component",
     "ConfigError",
@@ -51,6 +59,8 @@ __all__ = [
     "EpochMetrics",
     "Executor",
     "ExecutorSession",
+    "Files",
+    "ImageKind",
     "Job",
     "JobEvent",
     "JobEventKind",
@@ -59,12 +69,14 @@ __all__ = [
     "ModelHints",
     "Optimizer",
     "PluginError",
+    "Preprocessing",
     "RunRecord",
     "RunSpec",
     "RunStatus",
     "Schedule",
     "Splits",
     "StoreError",
+    "Task",
     "UnknownNameError",
     "UsageError",
     "hookimpl",

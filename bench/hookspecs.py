@@ -9,7 +9,7 @@ import pluggy
 
 if TYPE_CHECKING:
     from bench.records import EpochMetrics, RunRecord, RunSpec
-    from bench.specs import Dataset, Executor, Loss, Model, Optimizer, Schedule
+    from bench.specs import Augmentation, Dataset, Executor, Loss, Model, Optimizer, Schedule
 
 PROJECT = "bench"
 hookspec = pluggy.HookspecMarker(PROJECT)
@@ -39,6 +39,11 @@ def register_schedules() -> Iterable[Schedule]:  # type: ignore[empty-body]
 @hookspec
 def register_losses() -> Iterable[Loss]:  # type: ignore[empty-body]
     """Return the losses that this plugin offers."""
+
+
+@hookspec
+def register_augmentations() -> Iterable[Augmentation]:  # type: ignore[empty-body]
+    """Return the augmentations that this plugin offers."""
 
 
 @hookspec

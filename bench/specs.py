@@ -7,6 +7,7 @@ keyword-only defaults are both the documented params and the untuned baseline, a
 
 from __future__ import annotations
 
+import enum
 import functools
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -64,45 +65,107 @@ class Component:
         return lines[0] if lines else ""
 
 
+class Task(enum.StrEnum):
+    """What is to be said of an image.
+
+    Binary and multi-class: one of two or more classes. Multi-label: any number of labels, none
+    included. Hierarchical: one class, which is a leaf of a tree, scored at every level.
+    """
+
+    BINARY = "binary"
+    MULTI_CLASS = "multi-class"
+    MULTI_LABEL = "multi-label"
+    HIERARCHICAL = "hierarchical"
+
+
+SINGLE_LABEL = (Task.BINARY, Task.MULTI_CLASS, Task.HIERARCHICAL)
+"""The tasks in which an image has exactly one label."""
+
+
+class ImageKind(enum.StrEnum):
+    """What turning an image does to its meaning; presets of augmentations go by it.
+
+    Photo: a mirror image means the same. Symbol: it does not, as with digits, letters and traffic
+    signs. Overhead: any turn means the same, as with satellite images and microscopy.
+    """
+
+    PHOTO = "photo"
+    SYMBOL = "symbol"
+    OVERHEAD = "overhead"
+
+
 @dataclass(frozen=True, kw_only=True)
 class DatasetHints:
-    """What is known of a dataset before it is loaded; used for estimates only.
+    """What is known of a dataset before it is loaded; used for estimates and default losses.
 
     Attributes:
         train: images in the training split.
-        test: images in the test split.
+        test: images in the test split; 0 where a part of train takes its place.
         image_size: height and width, pixels.
         channels: 1 or 3.
+        val: images in the val split; 0 where a part of train takes its place.
+        task: what is to be said of an image.
     """
 
     train: int
     test: int
     image_size: int
     channels: int = 3
+    val: int = 0
+    task: Task = Task.MULTI_CLASS
+
+
+@dataclass(frozen=True)
+class Files:
+    """Image files with labels: one of the forms of a split.
+
+    Attributes:
+        paths: the files, decoded by the core: EXIF orientation is applied, alpha is laid over
+            white, 16-bit gray is cut to 8 bits, and of an animation the first frame counts.
+        labels: (N,) integers in 0 .. C-1, or (N, C) of 0 and 1 where an image may have any number
+            of labels. Empty where there are none, as in a set to be predicted.
+        names: what messages, lists of files and predictions call the items; the paths where empty.
+    """
+
+    paths: Sequence[Path]
+    labels: Any
+    names: Sequence[str] = ()
+
+    def __len__(self) -> int:
+        """Return the number of files."""
+        return len(self.paths)
 
 
 @dataclass(frozen=True)
 class Splits:
     """What a dataset's `load` returns.
 
-    Each split is either a pair of arrays, images (N, H, W) or (N, H, W, C) uint8 and labels
-    (N,) of integers in 0 .. C-1, or any torchvision-style dataset: a sequence of pairs of a
-    PIL image or uint8 array and an integer.
+    Each split is a pair of arrays, images (N, H, W) or (N, H, W, C) uint8 and labels; or `Files`;
+    or any torchvision-style dataset: a sequence of pairs of a PIL image or uint8 array and an
+    integer. Labels are (N,) integers in 0 .. C-1, or (N, C) of 0 and 1 for a multi-label task.
+
+    The order of the items does not matter: they are stored in an order of their own, which
+    depends on nothing but their content.
 
     Attributes:
         train: the images to learn from.
-        test: the images to report on.
+        test: the images to report on; where None, a stratified part of `train` takes its place.
         val: the images to select on; where None, a stratified part of `train` takes its place.
         classes: class names in the order of their labels; where empty, the labels themselves.
-        image_size: needed where images differ in size: each one's shorter side is resized to
-            it and the centre cropped.
+        taxonomy: for a hierarchical task, the path from the top of the tree to each class, in the
+            order of the labels; the last step of each is the class itself.
+        image_size: height and width to store images at that differ in size, where the user names
+            none; by default the median of their shorter edges, at most 224.
+        unlabelled: images without labels, to be predicted.
     """
 
     train: Any
-    test: Any
+    test: Any = None
     val: Any = None
     classes: Sequence[str] = ()
+    taxonomy: Sequence[Sequence[str]] = ()
     image_size: int | None = None
+    unlabelled: Files | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,7 +178,10 @@ class Dataset(Component):
         locate: `locate(data_dir, *, ...)` returns the files that `load` would read, without
             reading them; empty where they are not at hand. None for data inside the package.
         recommends: protocol fields that suit this dataset, for example `{"epochs": 5}`.
-        hints: sizes for estimates.
+        hints: sizes for estimates; or `hints(data_dir, *, ...)`, which returns them from a quick
+            look at what is at hand, or None.
+        address: makes this dataset a source: users write `NAME:TEXT`, and `address(TEXT)` is what
+            `load`, `locate` and `hints` get as their param `path`, for example an absolute path.
     """
 
     kind: ClassVar[str] = "dataset"
@@ -124,7 +190,8 @@ class Dataset(Component):
     load: Callable[..., Splits]
     locate: Callable[..., Sequence[Path]] | None = None
     recommends: Mapping[str, Any] = field(default_factory=dict)
-    hints: DatasetHints | None = None
+    hints: DatasetHints | Callable[..., DatasetHints | None] | None = None
+    address: Callable[[str], str] | None = None
 
     @property
     def factory(self) -> Callable[..., Splits]:
@@ -154,6 +221,19 @@ class ModelHints:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Preprocessing:
+    """How a model's own training saw its images.
+
+    Attributes:
+        mean: by channel, in [0, 1].
+        std: by channel, in [0, 1].
+    """
+
+    mean: Sequence[float]
+    std: Sequence[float]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Model(Component):
     """A network.
 
@@ -161,6 +241,8 @@ class Model(Component):
         build: `build(num_classes, input_shape, *, ...)` returns a `torch.nn.Module` that maps
             float images (N, C, H, W) to logits (N, num_classes). `input_shape` is (C, H, W).
         hints: sizes for listings and estimates.
+        preprocessing: `preprocessing(*, ...)`, with the params of `build`, returns the model's own
+            `Preprocessing`, which `--normalize model` asks for.
     """
 
     kind: ClassVar[str] = "model"
@@ -168,6 +250,7 @@ class Model(Component):
 
     build: Callable[..., Any]
     hints: ModelHints | None = None
+    preprocessing: Callable[..., Preprocessing] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -206,13 +289,32 @@ class Loss(Component):
 
     Attributes:
         build: `build(num_classes, *, ...)` returns a callable that maps logits (N, C) float and
-            labels (N,) int64 to a scalar tensor, the mean over the batch.
+            labels to a scalar tensor, the mean over the batch. Labels are (N,) int64; or (N, C)
+            float where they were mixed by an augmentation, or the task is multi-label.
+        tasks: what it suits; the default of its tasks is used where the user names no loss.
     """
 
     kind: ClassVar[str] = "loss"
     plural: ClassVar[str] = "losses"
 
     build: Callable[..., Any]
+    tasks: tuple[Task, ...] = SINGLE_LABEL
+
+
+@dataclass(frozen=True, kw_only=True)
+class Augmentation(Component):
+    """Changes to training images that leave their meaning as it is.
+
+    Attributes:
+        build: `build(image_shape, image_kind, *, ...)` returns the transforms to apply, in order;
+            see `bench.engine.augment` for what a transform is. `image_shape` is (C, H, W) of what
+            the model gets, `image_kind` an `ImageKind`.
+    """
+
+    kind: ClassVar[str] = "augmentation"
+    plural: ClassVar[str] = "augmentations"
+
+    build: Callable[..., Sequence[Any]]
 
 
 class ExecutorSession(Protocol):
@@ -251,6 +353,6 @@ class Executor(Component):
 
 
 KINDS: dict[str, type[Component]] = {
-    spec.kind: spec for spec in (Dataset, Model, Optimizer, Schedule, Loss, Executor)
+    spec.kind: spec for spec in (Dataset, Model, Optimizer, Schedule, Loss, Augmentation, Executor)
 }
 """Every kind of component, in the order in which listings show them."""
