@@ -11,7 +11,7 @@ import re
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import pydantic
 import yaml
@@ -30,22 +30,58 @@ class Protocol(BaseModel):
     batch_size: int = Field(64, ge=1, description="images in a training step")
     schedule: str | None = Field(None, description="learning-rate schedule")
     loss: str | None = Field(None, description="loss to minimise")
-    normalize: Literal["standard", "unit"] = Field(
+    normalize: Literal["standard", "unit", "model"] = Field(
         "standard",
-        description="`standard`: by the mean and std of the training images; `unit`: to [0, 1]",
+        description="`standard`: by the mean and std of the training images; `unit`: to [0, 1]; "
+        "`model`: by the model's own mean and std",
     )
-    input_size: int | None = Field(
-        None, ge=1, le=4096, description="height and width, pixels; the dataset's own by default"
+    augmentation: str | None = Field(None, description="changes to the training images")
+    image_kind: Literal["auto", "photo", "symbol", "overhead"] = Field(
+        "auto",
+        description="what turning an image does to its meaning, for presets of augmentations: "
+        "`photo` may be mirrored, `symbol` not, `overhead` turned at will; `auto`: photo if "
+        "in colour, else symbol",
+    )
+    input_size: Annotated[int, Field(ge=1, le=4096)] | Literal["model"] | None = Field(
+        None,
+        description="height and width, pixels; the dataset's own by default; `model`: the size "
+        "that the model was designed for",
+    )
+    resize: Literal["crop", "squash", "pad"] = Field(
+        "crop",
+        description="images of another shape: `crop` the centre of the resized image, `squash` "
+        "it, or `pad` it with black",
+    )
+    color: Literal["auto", "gray", "rgb"] = Field(
+        "auto", description="channels; `auto`: gray where all images are"
+    )
+    task: Literal["auto", "binary", "multi-class", "multi-label", "hierarchical"] = Field(
+        "auto", description="what is to be said of an image; `auto`: what the labels ask for"
+    )
+    classes: tuple[str, ...] = Field((), description="use the images of these classes only")
+    fractions: tuple[float, float, float] | None = Field(
+        None,
+        description="parts of all images that become train, val and test, for example "
+        "`0.63,0.07,0.3`; official splits are then pooled",
     )
     val: float = Field(
         0.2,
         gt=0,
         lt=1,
-        description="part of train that becomes val, where the dataset has no val split",
+        description="part of train that becomes val, where the dataset has no val split; "
+        "without a test split, a fifth of all becomes test first",
     )
     split_seed: int = Field(0, ge=0, description="seed of that part, the same for every run")
     limit: int | None = Field(
         None, ge=1, description="at most so many images of each split, stratified by class"
+    )
+    on_bad: Literal["error", "skip"] = Field(
+        "error", description="files that cannot be read: an error, or left out and counted"
+    )
+    threshold: Annotated[float, Field(gt=0, lt=1)] | Literal["val"] = Field(
+        0.5,
+        description="probability from which a label of a multi-label task counts as present; "
+        "`val`: the one with the highest macro F1 on val",
     )
     select: Literal["best", "last"] = Field(
         "best", description="which epoch's weights are tested; `best` is chosen on val"
@@ -59,6 +95,20 @@ class Protocol(BaseModel):
         description="CPU threads of a run; by default all cores shared among the workers, "
         "and 1 with `--deterministic`",
     )
+
+    @field_validator("classes", "fractions", mode="before")
+    @classmethod
+    def _split_commas(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        return tuple(part.strip() for part in value.strip("[] ").split(",") if part.strip())
+
+    @field_validator("fractions")
+    @classmethod
+    def _add_up(cls, value: tuple[float, float, float] | None) -> Any:
+        if value is not None and (min(value) <= 0 or abs(sum(value) - 1) > 1e-6):
+            raise ValueError("train, val and test need a part each, and these must add up to 1")
+        return value
 
 
 class ExperimentConfig(BaseModel):
@@ -87,6 +137,15 @@ class ExperimentConfig(BaseModel):
     fail_fast: bool = Field(False, description="stop at the first run that fails")
     results: Path = Field(Path("results"), description="folder for records and leaderboards")
     data_dir: Path | None = Field(None, description="folder with datasets of your own")
+    exclude: Path | None = Field(
+        None, description="file with the image files to leave out, one a line"
+    )
+    offline: bool = Field(False, description="download nothing; what is missing is an error")
+    placement: Literal["auto", "memory", "map", "stream"] = Field(
+        "auto",
+        description="where images are during a run: on the device or else in memory, in a memory "
+        "map, or decoded from their files ahead of each step; results do not depend on it",
+    )
     protocol: dict[str, Any] = Field(default_factory=dict, exclude=True)
 
     @field_validator("datasets", "models", "optimizers", mode="before")
@@ -95,7 +154,7 @@ class ExperimentConfig(BaseModel):
         if isinstance(value, str):
             value = [value]
         if isinstance(value, list | tuple) and all(isinstance(item, str) for item in value):
-            return tuple(part.strip() for item in value for part in item.split(",") if part.strip())
+            return tuple(part for item in value for part in _selectors(item, len(value) > 1))
         return value
 
     @field_validator("timeout", mode="before")
@@ -271,6 +330,13 @@ def defaults_table() -> str:
             shown = "" if default in (None, (), {}) else f"`{str(default).lower()}`"
             rows.append(f"| `{name.replace('_', '-')}` | {shown} | {field.description} |")
     return "\n".join(rows)
+
+
+def _selectors(text: str, is_listed: bool) -> list[str]:
+    """Return the names in a text; in a list of its own, a source's path may hold commas."""
+    if is_listed and re.match(r"[\w-]+:", text):
+        return [text.strip()]
+    return [part.strip() for part in text.split(",") if part.strip()]
 
 
 def _grid(value: Any) -> tuple[Any, ...]:

@@ -16,6 +16,7 @@ from typing import IO, Any, Self
 from rich.box import SIMPLE_HEAD
 from rich.console import Console as RichConsole
 from rich.live import Live
+from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
@@ -28,6 +29,8 @@ from bench.text import duration, one_line
 
 PIPED_WIDTH = 160
 MAX_PLAN_ROWS = 40
+PROGRESS_SECONDS = 10.0
+"""How often a piped preparation says how far it is."""
 
 
 @dataclass
@@ -45,6 +48,8 @@ class Console:
     def __init__(self, *, live: bool) -> None:
         self._rich = terminal(sys.stderr)
         self._active: dict[str, _Active] = {}
+        self._preparing: dict[str, tuple[float, int, int, float]] = {}
+        self._described: set[tuple[str, str]] = set()
         self._total = 0
         self._ended = 0
         self._live: Live | None = None
@@ -80,11 +85,34 @@ class Console:
         """Print one line."""
         self._rich.print(Text(one_line(text)))
 
+    def progress(self, label: str, done: int, total: int) -> None:
+        """Show how far the preparation of a dataset is, in images."""
+        started, _, _, told = self._preparing.get(label, (time.monotonic(), 0, 0, 0.0))
+        now = time.monotonic()
+        if self._live is None and (now - max(told, started) > PROGRESS_SECONDS or done == total):
+            told = now
+            self.message(f"  {label}: {done:,} of {total:,} images read")
+        if done == total:
+            self._preparing.pop(label, None)
+            if self._live is not None:
+                self.message(f"  {label}: {total:,} images read in {duration(now - started)}")
+        else:
+            self._preparing[label] = (started, done, total, told)
+
     def sized(self, spec: RunSpec, facts: dict[str, Any]) -> None:
         """Print what the rehearsal of a cell found."""
         size = facts["input_size"]
-        wanted = spec.protocol["input_size"]
+        wanted = spec.image_size
         chosen = "" if wanted in (None, size) else f" (it takes no {wanted} px)"
+        data = (spec.source, facts["normalized_by"])
+        if data not in self._described:
+            self._described.add(data)
+            counts = ", ".join(f"{split} {count:,}" for split, count in facts["counts"].items())
+            self.message(
+                f"  {spec.dataset.name}: {facts['task']}, {counts}; normalised by "
+                f"{facts['normalized_by']}; augmentation `{spec.augmentation.name}`; images in "
+                f"{PLACES[facts['placement']]}"
+            )
         self.message(
             f"  {spec.model.name} with {spec.optimizer.name} on {spec.dataset.name}: "
             f"{size}×{size} px{chosen}, {tables.count(facts['parameters'])} parameters, "
@@ -138,8 +166,20 @@ class Console:
         spent = time.monotonic() - active.started
         return duration(spent / metrics.epoch * (metrics.epochs - metrics.epoch))
 
+    def _preparation(self) -> Table:
+        """Return a bar for each dataset that is being read."""
+        table = Table.grid(padding=(0, 2, 0, 0))
+        for label, (started, done, total, _) in list(self._preparing.items()):
+            spent = time.monotonic() - started
+            left = duration(spent / done * (total - done)) if done else "–"
+            bar = ProgressBar(total=total, completed=done, width=40)
+            table.add_row(Text(label), bar, Text(f"{done:,} of {total:,} images, {left} left"))
+        return table
+
     def _table(self) -> Table | Text:
         """Return what the live display shows: the runs under way and what is left in all."""
+        if self._preparing:
+            return self._preparation()
         if not self._active:
             return Text("")
         table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
@@ -160,6 +200,15 @@ class Console:
             table.add_row(*(Text(cell) for cell in cells))
         table.add_row(Text(f"{self._ended} of {self._total} runs finished", style="dim"))
         return table
+
+
+PLACES = {
+    "device": "the device's memory",
+    "pinned": "pinned memory",
+    "memory": "memory",
+    "map": "a memory map",
+    "stream": "their files",
+}
 
 
 def terminal(file: IO[str]) -> RichConsole:

@@ -1,19 +1,27 @@
 """Datasets decoded once: uint8 arrays on disk, named by the hash of their content.
 
-`prepare` asks a plugin for its splits, checks them, and writes them as NumPy files that every
-worker opens through a memory map. A small note beside them remembers which source gave which
+    <cache>/datasets/<fingerprint>/          a dataset, whatever it was loaded from
+        about.json  {split}.labels.npy       classes, task, counts; labels
+        <variant>/{split}.images.npy         its images at one size, memory-mapped by every worker
+    <cache>/sources/<key>.json               which source gave which content
+    <cache>/sources/<key>.names.json         what the source calls the items
+
+`prepare` asks a plugin for its splits, reads every item once and stores it in an order that
+depends on nothing but content: the same images give the same fingerprint and the same results,
+whether they come from a folder, a table or an archive. A note remembers which source gave which
 content, so that the next command knows a dataset's fingerprint without loading it.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
-import operator
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,99 +29,160 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bench import files
-from bench.errors import BenchError, DataError, PluginError, StoreError
+from bench import cache, decoding, files, hardware, intake
+from bench.decoding import Pixels, Resize, UnreadableImage
+from bench.errors import BenchError, ConfigError, DataError, StoreError
+from bench.intake import ArrayPart, FilesPart, Intake, Labels, Part, Progress, Shapes
 from bench.provenance import component_source
-from bench.records import ComponentRef, digest
+from bench.records import ComponentRef, RunSpec, digest
 from bench.registry import Offer
-from bench.specs import Dataset, Splits
-from bench.text import one_line
+from bench.specs import Dataset, Task
+from bench.stored import StoredDataset, open_stored
+from bench.text import byte_size, listing, one_line
 
-FORMAT = 1
-SPLITS = ("train", "val", "test")
-
-Images = npt.NDArray[np.uint8]
-Labels = npt.NDArray[np.int64]
+FORMAT = 2
+NATIVE_EDGE = 128
+"""Images of one size, no edge longer than this, are stored as they are and resized by the runs."""
+CHUNK = 1024
 
 
 @dataclass(frozen=True)
-class StoredDataset:
-    """A dataset on disk.
+class Request:
+    """How a dataset is to be loaded.
 
     Attributes:
-        fingerprint: hash of the images, labels and class names.
-        classes: class names in the order of their labels.
-        image_shape: (H, W, C).
-        counts: images by split; a split that the dataset lacks is absent.
+        data_dir: where the user keeps datasets.
+        size: height and width wanted, pixels; None for the dataset's own.
+        resize: what is done with images of another shape.
+        color: `gray`, `rgb`, or `auto`: gray where all images are.
+        on_bad: `error` or `skip`: what is done with files that cannot be read.
+        exclude: a file with the names or paths of files to leave out, one a line.
+        stream: keep no decoded images; the runs decode files as they go.
     """
 
-    folder: Path
-    fingerprint: str
-    classes: tuple[str, ...]
-    image_shape: tuple[int, int, int]
-    counts: Mapping[str, int]
-
-    def open(self, split: str) -> tuple[Images, Labels]:
-        """Return one split: images (N, H, W, C) uint8, memory-mapped, and labels (N,) int64."""
-        images = np.load(self.folder / f"{split}.images.npy", mmap_mode="r")
-        return images, np.load(self.folder / f"{split}.labels.npy")
+    data_dir: Path | None = None
+    size: int | None = None
+    resize: Resize = "crop"
+    color: str = "auto"
+    on_bad: str = "error"
+    exclude: Path | None = None
+    stream: bool = False
 
 
-def root() -> Path:
-    """Return the folder of stored datasets."""
-    return files.cache_folder()
+@dataclass(frozen=True)
+class Geometry:
+    """The shape that a dataset's images are stored in; `size` is None for images of one size."""
+
+    height: int
+    width: int
+    channels: int
+    resize: Resize | None
+
+    @property
+    def variant(self) -> str:
+        """Return the name of the folder that holds the images."""
+        mark = f"-{self.resize}" if self.resize else ""
+        return f"{self.height}x{self.width}x{self.channels}{mark}"
+
+    def fit(self, pixels: Pixels) -> Pixels:
+        """Bring the pixels of one image into this shape."""
+        if self.resize is not None:
+            pixels = decoding.fit(pixels, self.height, self.resize)
+        return decoding.with_channels(pixels, self.channels)
 
 
-def source_key(offer: Offer, ref: ComponentRef, data_dir: Path | None) -> str:
+def geometry(shapes: Shapes, own_size: int | None, request: Request) -> Geometry:
+    """Return the shape to store images in; it depends on content and request only."""
+    channels = {"gray": 1, "rgb": 3}.get(request.color, 1 if shapes.gray else 3)
+    if shapes.uniform is not None and max(shapes.uniform) <= NATIVE_EDGE:
+        return Geometry(*shapes.uniform, channels, None)
+    size = request.size or own_size or min(shapes.edge, intake.DEFAULT_EDGE)
+    return Geometry(size, size, channels, request.resize)
+
+
+def source_key(offer: Offer, ref: ComponentRef, request: Request) -> str:
     """Return a hash of what a dataset would be loaded from, without loading it."""
     component = offer.component
     assert isinstance(component, Dataset)
     stamps: list[tuple[str, int, int]] = []
     if component.locate is not None:
-        for path in component.locate(data_dir, **ref.params):
+        for path in component.locate(request.data_dir, **ref.params):
             status = path.stat()
             stamps.append((str(path), status.st_size, status.st_mtime_ns))
     source = component_source(component.load)
-    return digest([FORMAT, ref.name, ref.plugin, dict(ref.params), source, stamps])[:24]
+    options = (request.on_bad, sorted(_excluded(request)))
+    return digest([FORMAT, ref.name, ref.plugin, dict(ref.params), source, stamps, options])[:24]
 
 
-def recall(offer: Offer, ref: ComponentRef, data_dir: Path | None) -> StoredDataset | None:
-    """Return the stored dataset if this source was prepared before, else None."""
-    note = root() / "sources" / f"{source_key(offer, ref, data_dir)}.json"
+def request_of(spec: RunSpec) -> Request:
+    """Return how a run wants its dataset loaded."""
+    protocol = spec.protocol
+    return Request(
+        data_dir=Path(spec.data_dir) if spec.data_dir else None,
+        size=spec.image_size,
+        resize=protocol["resize"],
+        color=protocol["color"],
+        on_bad=protocol["on_bad"],
+        exclude=Path(spec.exclude) if spec.exclude else None,
+        stream=spec.placement == "stream",
+    )
+
+
+def remember(offer: Offer, ref: ComponentRef, request: Request) -> dict[str, Any] | None:
+    """Return the note of a source that was prepared before, at whatever size, else None."""
     try:
-        fingerprint = json.loads(note.read_text("utf-8"))["fingerprint"]
-        return open_stored(fingerprint)
-    except (OSError, ValueError, KeyError, TypeError, StoreError):
+        note = json.loads(_note(source_key(offer, ref, request)).read_text("utf-8"))
+    except (OSError, ValueError):
         return None
+    return note if isinstance(note, dict) and "task" in note else None
 
 
-def open_stored(fingerprint: str) -> StoredDataset:
-    """Return a stored dataset by its fingerprint.
-
-    Raises:
-        StoreError: it is not in the store, or its description is damaged.
-    """
-    folder = root() / "datasets" / fingerprint
+def recall(offer: Offer, ref: ComponentRef, request: Request) -> StoredDataset | None:
+    """Return the stored dataset if this source was prepared before, else None."""
+    note = remember(offer, ref, request)
+    if note is None:
+        return None
     try:
-        about = json.loads((folder / "about.json").read_text("utf-8"))
-        height, width, channels = about["image_shape"]
-        for split, count in about["counts"].items():
-            whole = count * height * width * channels
-            if (folder / f"{split}.images.npy").stat().st_size < whole:
-                raise ValueError(f"the images of {split} are cut")
-            (folder / f"{split}.labels.npy").stat()
-        return StoredDataset(
-            folder=folder,
-            fingerprint=fingerprint,
-            classes=tuple(about["classes"]),
-            image_shape=(height, width, channels),
-            counts=about["counts"],
+        shapes = Shapes(tuple(note["uniform"] or ()) or None, note["gray"], note["edge"])
+        variant = geometry(shapes, note["image_size"], request).variant
+        stored = open_stored(note["fingerprint"], variant)
+    except (ValueError, KeyError, TypeError, StoreError):
+        return None
+    return stored if stored.streamed or not request.stream else None
+
+
+def notes(offer: Offer, ref: ComponentRef, request: Request) -> list[str]:
+    """Return what a user should know of a prepared source, in lines."""
+    note = remember(offer, ref, request) or {}
+    found = []
+    if skipped := note.get("skipped"):
+        found.append(
+            f"{len(skipped)} file(s) of `{ref.name}` cannot be read and are left out: "
+            f"{listing(skipped, 3)}"
         )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise StoreError(f"dataset {fingerprint} is not in `{root()}`") from error
+    if excluded := note.get("excluded"):
+        found.append(f"{excluded} file(s) of `{ref.name}` are left out by `{request.exclude}`")
+    if unlabelled := note.get("unlabelled"):
+        found.append(f"{unlabelled} image(s) of `{ref.name}` have no labels and are not used")
+    return found
 
 
-def prepare(offer: Offer, ref: ComponentRef, data_dir: Path | None) -> StoredDataset:
+def names(offer: Offer, ref: ComponentRef, request: Request) -> dict[str, list[str]]:
+    """Return what a prepared source calls the items of each split, in their stored order."""
+    path = _note(source_key(offer, ref, request)).with_suffix(".names.json")
+    try:
+        found: dict[str, list[str]] = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found
+
+
+def prepare(
+    offer: Offer,
+    ref: ComponentRef,
+    request: Request | None = None,
+    progress: Progress = lambda done, total: None,
+) -> StoredDataset:
     """Load a dataset through its plugin, check it, and store it unless it is there already.
 
     Raises:
@@ -121,230 +190,325 @@ def prepare(offer: Offer, ref: ComponentRef, data_dir: Path | None) -> StoredDat
         DataError: the data are missing or unreadable.
         StoreError: the store cannot be written.
     """
-    component = offer.component
-    assert isinstance(component, Dataset)
-    with files.lock(root() / "sources" / f"{source_key(offer, ref, data_dir)}.lock"):
-        stored = recall(offer, ref, data_dir)
+    request = request or Request()
+    lock = _note(source_key(offer, ref, request)).with_suffix(".lock")
+    with files.lock(lock):
+        stored = recall(offer, ref, request)
         if stored is not None:
             return stored
-        where = f"dataset `{ref.name}` of plugin {offer.plugin.label}"
-        try:
-            splits = component.load(data_dir, **ref.params)
-        except BenchError:
-            raise
-        except Exception as error:
-            reason = one_line(f"{type(error).__name__}: {error}")
-            raise DataError(f"{where} could not be loaded: {reason}") from error
-        stored = write(check(splits, where))
+        taken = intake.receive(*load(offer, ref, request.data_dir), _excluded(request))
+        written = write(taken, request, progress)
         # The key is taken again: a download during `load` may have made files to stamp.
-        note = root() / "sources" / f"{source_key(offer, ref, data_dir)}.json"
-        files.write_json(note, {"dataset": ref.name, "fingerprint": stored.fingerprint})
-        return stored
+        note = _note(source_key(offer, ref, request))
+        files.write_text(note.with_suffix(".names.json"), files.dump_json(written.names))
+        files.write_json(note, {"dataset": ref.name, **written.note, "request": str(request)})
+        return written.stored
+
+
+def load(offer: Offer, ref: ComponentRef, data_dir: Path | None) -> tuple[Any, str]:
+    """Return what a dataset's `load` returns, and how messages name the dataset.
+
+    Raises:
+        DataError: it raised something.
+    """
+    component = offer.component
+    assert isinstance(component, Dataset)
+    where = f"dataset `{ref.name}` of plugin {offer.plugin.label}"
+    try:
+        return component.load(data_dir, **ref.params), where
+    except BenchError:
+        raise
+    except Exception as error:
+        reason = one_line(f"{type(error).__name__}: {error}")
+        raise DataError(f"{where} could not be loaded: {reason}") from error
 
 
 @dataclass(frozen=True)
-class CheckedSplits:
-    """Splits whose arrays are known to be sound: images (N, H, W, C), labels (N,)."""
+class Written:
+    """What storing a dataset gave: the dataset, what its note says, what its items are called."""
 
-    arrays: Mapping[str, tuple[Images, Labels]]
-    classes: tuple[str, ...]
-
-
-def check(splits: Any, where: str) -> CheckedSplits:
-    """Turn what a plugin returned into arrays, or say what is wrong with it.
-
-    Raises:
-        PluginError: naming the plugin, the split and the offending value.
-    """
-    if not isinstance(splits, Splits):
-        raise PluginError(f"{where} returned {type(splits).__name__}, not bench.Splits")
-    arrays: dict[str, tuple[Images, Labels]] = {}
-    for split in SPLITS:
-        content = getattr(splits, split)
-        if content is None:
-            if split == "val":
-                continue
-            raise PluginError(f"{where} has no {split} split")
-        arrays[split] = _arrays(content, f"{where}: {split}", splits.image_size)
-    count = len(splits.classes) or int(arrays["train"][1].max()) + 1
-    if count < 2:
-        raise PluginError(f"{where} has {count} class; two or more are needed")
-    for split, (images, labels) in arrays.items():
-        low, high = int(labels.min()), int(labels.max())
-        if low < 0 or high >= count:
-            wrong = low if low < 0 else high
-            raise PluginError(
-                f"{where}: {split} holds label {wrong}, "
-                f"but {count} classes are labelled 0 to {count - 1}"
-            )
-        expected = arrays["train"][0].shape[1:]
-        if images.shape[1:] != expected:
-            raise PluginError(
-                f"{where}: {split} images are {images.shape[1:]} (height, width, channels), "
-                f"train images are {expected}"
-            )
-    names = tuple(str(name) for name in splits.classes) or tuple(map(str, range(count)))
-    return CheckedSplits(arrays, names)
+    stored: StoredDataset
+    note: Mapping[str, Any]
+    names: Mapping[str, list[str]]
 
 
-def write(splits: CheckedSplits) -> StoredDataset:
-    """Write checked splits into the store under the hash of their content."""
-    fingerprint = _fingerprint(splits)
-    datasets = root() / "datasets"
-    target = datasets / fingerprint
+class _Unlike(Exception):
+    """An image is not of the shape that the first one made likely."""
+
+
+def write(taken: Intake, request: Request, progress: Progress) -> Written:
+    """Read every item once and store it under the hash of the content."""
+    survey = intake.survey(taken.parts)
+    if request.on_bad == "error":
+        for split, bad in survey.bad.items():
+            if bad:
+                raise intake.refuse(taken.parts[split], bad, all_known=True)
+    shapes = survey.shapes
     try:
-        datasets.mkdir(parents=True, exist_ok=True)
-        with files.lock(datasets / f"{fingerprint}.lock"):
-            try:
-                return open_stored(fingerprint)
-            except StoreError:
-                shutil.rmtree(target, ignore_errors=True)
-            temporary = Path(tempfile.mkdtemp(dir=datasets, prefix=".writing-"))
-            try:
-                _write_arrays(temporary, splits)
-                temporary.chmod(0o777 & ~files.umask())  # mkdtemp's folders are private
-                temporary.rename(target)
-            finally:
-                shutil.rmtree(temporary, ignore_errors=True)
+        if shapes is not None:
+            return _write(taken, request, shapes, progress)
+        # A sequence tells nothing in advance. Mostly its images are alike; else they are read
+        # again, once all sizes are known.
+        pixels, _ = taken.parts["train"].read(0)
+        likely = Shapes((pixels.shape[0], pixels.shape[1]), pixels.ndim == 2, min(pixels.shape[:2]))
+        return _write(taken, request, likely, progress)
+    except _Unlike:
+        shapes = intake.survey(taken.parts, read=True).shapes
+        assert shapes is not None
+        return _write(taken, request, shapes, progress)
+
+
+def _write(taken: Intake, request: Request, shapes: Shapes, progress: Progress) -> Written:
+    shape = geometry(shapes, taken.image_size, request)
+    total = sum(map(len, taken.parts.values()))
+    need = total * shape.height * shape.width * shape.channels
+    as_files = all(isinstance(part, FilesPart) for part in taken.parts.values())
+    stream = as_files and (request.stream or not cache.fits(need))
+    if not stream and not cache.fits(need):
+        raise DataError(
+            f"{taken.where} takes {byte_size(need)} at {shape.height}×{shape.width}, more than the "
+            f"cache may ({byte_size(cache.limit())}); give a smaller `--input-size`, or set "
+            f"`{cache.LIMIT_VARIABLE}`"
+        )
+    folder = files.cache_folder() / "datasets"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not stream:
+            cache.make_room(need)
+        temporary = Path(tempfile.mkdtemp(dir=folder, prefix=".writing-"))
+        try:
+            return _fill(temporary, taken, request, shapes, shape, stream, progress)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
     except OSError as error:
         raise StoreError(
-            f"cannot store a dataset in `{datasets}`: {error.strerror or error}; "
+            f"cannot store a dataset in `{folder}`: {error.strerror or error}; "
             "BENCH_CACHE names another folder"
         ) from error
-    return open_stored(fingerprint)
 
 
-def _write_arrays(folder: Path, splits: CheckedSplits) -> None:
-    for split, (images, labels) in splits.arrays.items():
-        np.save(folder / f"{split}.images.npy", images)
-        np.save(folder / f"{split}.labels.npy", labels)
+def _fill(
+    temporary: Path,
+    taken: Intake,
+    request: Request,
+    shapes: Shapes,
+    shape: Geometry,
+    stream: bool,
+    progress: Progress,
+) -> Written:
+    total = sum(map(len, taken.parts.values()))
+    images = temporary / shape.variant
+    images.mkdir()
+    labels: dict[str, Labels] = {}
+    keys: dict[str, npt.NDArray[np.void]] = {}
+    called: dict[str, list[str]] = {}
+    skipped: list[str] = []
+    paths: dict[str, list[str]] = {}
+    done = 0
+    for split, part in taken.parts.items():
+        raw = None if stream else images / f"{split}.raw.npy"
+        advance = functools.partial(_advance, progress, done, total)
+        read = _read_part(part, shapes, shape, request.on_bad, raw, advance)
+        done += len(part)
+        order = read.order
+        labels[split], keys[split] = read.labels[order], read.keys[order]
+        skipped += [part.name(index) for index in read.bad]
+        if isinstance(part, FilesPart):
+            called[split] = [part.name(index) for index in order]
+            paths[split] = [str(part.files.paths[index]) for index in order]
+        if raw is not None:
+            _permute(raw, images / f"{split}.images.npy", order)
+            raw.unlink()
+    classes = intake.class_names(taken, labels)
+    for split, values in labels.items():
+        np.save(temporary / f"{split}.labels.npy", values)
     about = {
         "format": FORMAT,
-        "classes": list(splits.classes),
-        "image_shape": list(splits.arrays["train"][0].shape[1:]),
-        "counts": {split: len(labels) for split, (_, labels) in splits.arrays.items()},
+        "classes": list(classes),
+        "taxonomy": [list(path) for path in taken.taxonomy],
+        "task": str(intake.task_of(labels["train"], classes, taken.taxonomy)),
+        "counts": {split: len(values) for split, values in labels.items()},
     }
+    files.write_json(temporary / "about.json", about)
+    inner = {"image_shape": [shape.height, shape.width, shape.channels], "resize": shape.resize}
+    if stream:
+        files.write_text(images / "paths.json", files.dump_json(paths))
     # Written last: a folder with a description is a whole one.
-    files.write_json(folder / "about.json", about)
+    files.write_json(images / "about.json", {**inner, "streamed": stream})
+    fingerprint = _fingerprint(classes, taken.taxonomy, keys)
+    _publish(temporary, fingerprint, shape.variant)
+    note = {
+        "fingerprint": fingerprint,
+        "task": about["task"],
+        "uniform": shapes.uniform,
+        "gray": shapes.gray,
+        "edge": shapes.edge,
+        "image_size": taken.image_size,
+        "skipped": skipped,
+        "excluded": taken.excluded,
+        "unlabelled": taken.unlabelled,
+    }
+    return Written(open_stored(fingerprint, shape.variant), note, called)
 
 
-def _fingerprint(splits: CheckedSplits) -> str:
-    hasher = hashlib.sha256(json.dumps(list(splits.classes)).encode())
-    for split, (images, labels) in splits.arrays.items():
-        hasher.update(f"{split} {images.shape}".encode())
-        hasher.update(np.ascontiguousarray(images).data)
-        hasher.update(np.ascontiguousarray(labels).data)
+@dataclass
+class _Read:
+    """A split that was read: label and key of each item, and the order to store them in."""
+
+    labels: Labels
+    keys: npt.NDArray[np.void]
+    bad: dict[int, str]
+    order: npt.NDArray[np.int64]
+
+
+def _read_part(
+    part: Part,
+    shapes: Shapes,
+    shape: Geometry,
+    on_bad: str,
+    target: Path | None,
+    progress: Callable[[int], None],
+) -> _Read:
+    """Read every item of a split, write its images in their first order, and return the rest."""
+    count = len(part)
+    images = None
+    if target is not None:
+        size = (count, shape.height, shape.width, shape.channels)
+        images = np.lib.format.open_memmap(target, mode="w+", dtype=np.uint8, shape=size)
+    labels: list[Any] = [None] * count
+    keys = np.zeros(count, "V16")
+    bad: dict[int, str] = {}
+
+    def work(index: int) -> None:
+        try:
+            pixels, label = part.read(index)
+        except UnreadableImage as error:
+            bad[index] = error.why
+            return
+        except DataError as error:
+            bad[index] = str(error)
+            return
+        if shapes.uniform is not None and pixels.shape[:2] != shapes.uniform:
+            raise _Unlike
+        if shapes.gray and pixels.ndim == 3:
+            raise _Unlike
+        labels[index] = label
+        keys[index] = np.void(_key(pixels, label))
+        if images is not None:
+            images[index] = shape.fit(pixels)
+
+    with ThreadPoolExecutor(hardware.cpu_count() if part.threaded else 1) as pool:
+        for start in range(0, count, CHUNK):
+            stop = min(start + CHUNK, count)
+            for _ in pool.map(work, range(start, stop)):
+                pass
+            if bad and on_bad == "error":
+                raise intake.refuse(part, bad, all_known=stop == count)
+            progress(stop)
+    kept = np.array([index for index in range(count) if index not in bad], np.int64)
+    if not len(kept):
+        raise intake.refuse(part, bad, all_known=True)
+    chosen = [labels[index] for index in kept]
+    if len({np.shape(label) for label in chosen}) > 1:
+        raise DataError(f"{part.where} has labels of different lengths")
+    full = np.zeros((count, *np.shape(chosen[0])), np.uint8 if np.ndim(chosen[0]) else np.int64)
+    full[kept] = chosen
+    halves = keys[kept].view(">u8").reshape(-1, 2)
+    order = kept[np.lexsort((halves[:, 1], halves[:, 0]))]
+    return _Read(full, keys, bad, order)
+
+
+def _advance(progress: Progress, before: int, total: int, count: int) -> None:
+    progress(before + count, total)
+
+
+def _key(pixels: Pixels, label: Any) -> bytes:
+    """Return what tells an item from others: a hash of its shape, pixels and label."""
+    told = repr((pixels.shape, np.asarray(label).tolist()))
+    hasher = hashlib.blake2b(told.encode(), digest_size=16)
+    hasher.update(np.ascontiguousarray(pixels).data)
+    return hasher.digest()
+
+
+def _permute(source: Path, target: Path, order: npt.NDArray[np.int64]) -> None:
+    """Write the rows of an array file in another order, a few at a time."""
+    images = np.load(source, mmap_mode="r")
+    shape = (len(order), *images.shape[1:])
+    result = np.lib.format.open_memmap(target, mode="w+", dtype=np.uint8, shape=shape)
+    for start in range(0, len(order), CHUNK):
+        result[start : start + CHUNK] = images[order[start : start + CHUNK]]
+    result.flush()
+
+
+def _fingerprint(
+    classes: tuple[str, ...],
+    taxonomy: tuple[tuple[str, ...], ...],
+    keys: Mapping[str, npt.NDArray[np.void]],
+) -> str:
+    hasher = hashlib.sha256(json.dumps([list(classes), taxonomy]).encode())
+    for split in intake.SPLITS:
+        if split in keys:
+            hasher.update(f"{split} {len(keys[split])}".encode())
+            hasher.update(keys[split].tobytes())
     return hasher.hexdigest()[:32]
 
 
-def _arrays(content: Any, where: str, image_size: int | None) -> tuple[Images, Labels]:
-    if isinstance(content, tuple | list) and len(content) == 2 and hasattr(content[0], "dtype"):
-        images, labels = np.asarray(content[0]), np.asarray(content[1])
-    elif hasattr(content, "__len__") and hasattr(content, "__getitem__"):
-        images, labels = _decode(content, where, image_size)
-    else:
-        raise PluginError(
-            f"{where} is {type(content).__name__}; it must be a pair of arrays "
-            "or a sequence of (image, label)"
-        )
-    if images.ndim == 3:
-        images = images[..., None]
-    if len(images) == 0:
-        raise PluginError(f"{where} is empty")
-    if images.ndim != 4 or images.shape[-1] not in (1, 3):
-        raise PluginError(
-            f"{where} images have shape {images.shape}; "
-            "(N, H, W), (N, H, W, 1) or (N, H, W, 3) is needed"
-        )
-    if images.dtype != np.uint8:
-        raise PluginError(f"{where} images are {images.dtype}; uint8 is needed")
-    if labels.ndim != 1 or len(labels) != len(images):
-        raise PluginError(f"{where} has {len(images)} images, but labels of shape {labels.shape}")
-    if not np.issubdtype(labels.dtype, np.integer):
-        raise PluginError(f"{where} labels are {labels.dtype}; integers are needed")
-    return images, labels.astype(np.int64)
-
-
-def _decode(
-    content: Sequence[Any], where: str, image_size: int | None
-) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-    """Read a sequence of (PIL image or array, label); gray images stay gray if all are."""
-    images: list[npt.NDArray[Any]] = []
-    labels: list[int] = []
-    for index in range(len(content)):
-        item = f"{where}: item {index}"
+def _publish(temporary: Path, fingerprint: str, variant: str) -> None:
+    """Move what was written to where it is looked for, unless it is there already."""
+    target = temporary.parent / fingerprint
+    with files.lock(temporary.parent / f"{fingerprint}.lock"):
+        temporary.chmod(0o777 & ~files.umask())  # mkdtemp's folders are private
+        if not target.exists():
+            temporary.rename(target)
+            return
         try:
-            pair = content[index]
-        except BenchError:
-            raise
-        except Exception as error:  # whatever a plugin or a picture's decoder raises
-            raise DataError(_unreadable(item, error)) from error
-        try:
-            image, label = pair
-        except (TypeError, ValueError) as error:
-            raise PluginError(f"{item} is no pair of image and label") from error
-        try:
-            array = _image_array(image, image_size)
-        except Exception as error:
-            raise DataError(_unreadable(item, error)) from error
-        if array.ndim == 3 and array.shape[-1] == 1:
-            array = array[..., 0]
-        if array.ndim < 2:
-            raise PluginError(f"{item} is no image but {type(image).__name__}")
-        if array.ndim > 3 or array.shape[2:] not in ((), (3,)):
-            raise PluginError(
-                f"{item} has shape {array.shape}; (H, W), (H, W, 1) or (H, W, 3) is needed"
-            )
-        if images and array.shape[:2] != images[0].shape[:2]:
-            raise PluginError(
-                f"{item} is {array.shape[1]}×{array.shape[0]}, the first is "
-                f"{images[0].shape[1]}×{images[0].shape[0]}; Splits(image_size=...) makes "
-                "them equal"
-            )
-        try:
-            labels.append(operator.index(label))
-        except TypeError as error:
-            raise PluginError(f"{item} has label {label!r}; an integer is needed") from error
-        images.append(array)
-    if any(array.ndim == 3 for array in images):
-        images = [np.stack([a] * 3, -1) if a.ndim == 2 else a for a in images]
-    return np.stack(images) if images else np.empty((0, 1, 1), np.uint8), np.asarray(labels)
+            present = open_stored(fingerprint, variant)
+        except StoreError:
+            present = None
+        streamed = json.loads((temporary / variant / "about.json").read_text("utf-8"))["streamed"]
+        if present is None or present.streamed or streamed:
+            shutil.rmtree(target / variant, ignore_errors=True)
+            (temporary / variant).rename(target / variant)
+        for path in (path for path in temporary.iterdir() if path.is_file()):
+            path.replace(target / path.name)
 
 
-def _unreadable(item: str, error: Exception) -> str:
-    return f"{item} cannot be read: {one_line(f'{type(error).__name__}: {error}')}"
+def _excluded(request: Request) -> frozenset[str]:
+    """Return the names that an exclude list holds.
+
+    Raises:
+        ConfigError: the list cannot be read.
+    """
+    if request.exclude is None:
+        return frozenset()
+    try:
+        lines = request.exclude.read_text("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot read `{request.exclude}`: {one_line(str(error))}") from error
+    return frozenset(line.strip() for line in lines if line.strip() and line[0] != "#")
 
 
-def _image_array(image: Any, image_size: int | None) -> npt.NDArray[Any]:
-    from PIL import Image, ImageOps
-
-    if image_size is not None and isinstance(image, np.ndarray):
-        image = Image.fromarray(image)
-    if isinstance(image, Image.Image):
-        image = ImageOps.exif_transpose(image)
-        if image.mode.startswith("I"):
-            image = Image.fromarray(_eight_bits(np.asarray(image)))
-        elif image.mode == "F":
-            raise ValueError("a picture of floats has no fixed range; make it one of 8 bits")
-        image = image.convert("L" if image.mode in ("1", "L") else "RGB")
-        if image_size is not None:
-            scale = image_size / min(image.size)
-            size = [max(image_size, round(edge * scale)) for edge in image.size]
-            image = image.resize((size[0], size[1]), Image.Resampling.BILINEAR)
-            left, top = ((edge - image_size) // 2 for edge in image.size)
-            image = image.crop((left, top, left + image_size, top + image_size))
-    return np.asarray(image)
-
-
-def _eight_bits(values: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
-    """Return the upper byte of 16-bit gray values; Pillow would cut everything above 255."""
-    if values.min() < 0 or values.max() > 0xFFFF:
-        raise ValueError("a picture of more than 16 bits; make it one of 8 bits")
-    return (values >> 8).astype(np.uint8)
+def _note(key: str) -> Path:
+    return files.cache_folder() / "sources" / f"{key}.json"
 
 
 def describe(stored: StoredDataset) -> dict[str, Any]:
     """Return the plain data that a worker hands back about a stored dataset."""
-    plain = dataclasses.asdict(stored)
-    plain["folder"] = str(stored.folder)
-    return plain
+    return {**dataclasses.asdict(stored), "folder": str(stored.folder), "task": str(stored.task)}
+
+
+__all__ = [
+    "ArrayPart",
+    "Geometry",
+    "Request",
+    "StoredDataset",
+    "Task",
+    "geometry",
+    "load",
+    "names",
+    "open_stored",
+    "prepare",
+    "recall",
+    "source_key",
+    "write",
+]

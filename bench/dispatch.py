@@ -42,7 +42,7 @@ class Task:
     job: Job
     ended: Callable[[RunStatus, str, dict[str, Any]], None]
     started: Callable[[], None] = lambda: None
-    epoch: Callable[[dict[str, Any]], None] = lambda data: None
+    progress: Callable[[dict[str, Any]], None] = lambda data: None
     acquire: Callable[[], Claim] = lambda: Claim.TAKEN
     release: Callable[[], None] = lambda: None
     timeout: float | None = None
@@ -105,8 +105,8 @@ class Dispatcher:
         if event.kind is JobEventKind.STARTED:
             task.deadline = time.monotonic() + task.timeout if task.timeout else None
             task.started()
-        elif event.kind is JobEventKind.EPOCH:
-            task.epoch(event.data)
+        elif event.kind is JobEventKind.PROGRESS:
+            task.progress(event.data)
         elif event.kind is JobEventKind.FINISHED:
             status = RunStatus(event.data["status"])
             self._end(task, active, status, str(event.data.get("error", "")), event.data)

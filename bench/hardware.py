@@ -63,6 +63,22 @@ def cpu_count() -> int:
         return os.cpu_count() or 1
 
 
+def free_memory() -> int:
+    """Return the bytes of memory that processes may still take, a container's limit included."""
+    available = 2**33
+    try:
+        for line in Path("/proc/meminfo").read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                available = int(line.split()[1]) * 1024
+        group = Path("/sys/fs/cgroup")
+        limit = (group / "memory.max").read_text().strip()
+        if limit.isdigit():
+            available = min(available, int(limit) - int((group / "memory.current").read_text()))
+    except (OSError, ValueError, IndexError):
+        pass
+    return max(0, available)
+
+
 def measure_gflops(seconds: float = 0.1) -> float:
     """Return the best rate of a small float32 matrix product on one core, in 1e9 flop/s.
 

@@ -6,10 +6,10 @@ in, but nothing is imported, built or loaded.
 
 from __future__ import annotations
 
-import fnmatch
+import contextlib
+import dataclasses
 import itertools
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,13 +18,15 @@ from bench import datastore, hardware, provenance
 from bench.config import ExperimentConfig, Protocol, protocol_value
 from bench.errors import BenchError, ConfigError, PluginError, UsageError
 from bench.estimate import History, estimate_seconds
+from bench.overrides import Overrides
 from bench.records import ComponentRef, Mode, RunSpec, RunStatus
-from bench.registry import Offer, Registry
-from bench.specs import Dataset, DatasetHints, Model
+from bench.registry import Offer, Registry, suits
+from bench.specs import Dataset, DatasetHints, Model, Task
 from bench.store import Store
-from bench.text import did_you_mean, listing
+from bench.text import listing
 
-PROTOCOL = "protocol"
+LATE = ("schedule", "loss", "augmentation")
+"""The kinds of component that the protocol names."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ def plan(config: ExperimentConfig, registry: Registry) -> Plan:
     datasets = _chosen(config.datasets, "dataset", registry)
     models = _chosen(config.models, "model", registry)
     optimizers = _chosen(config.optimizers, "optimizer", registry)
-    overrides = _Overrides(config.set)
+    overrides = Overrides(config.set)
     executors = list(overrides.variants(_by_name("executor", config.executor, registry)))
     if len(executors) > 1:
         raise ConfigError(f"`{executors[0].name}` is the executor; its params take one value each")
@@ -56,17 +58,17 @@ def plan(config: ExperimentConfig, registry: Registry) -> Plan:
     for dataset in datasets:
         assert isinstance(dataset.component, Dataset)
         for fields, named in _protocols(config, dataset, overrides, registry):
-            # The schedule and the loss come last: a model or an optimizer may pin which it is.
+            # These kinds come last: a model or an optimizer may pin which one it is.
             for first in _combinations(overrides, [[dataset], models, optimizers]):
                 pins = _pins([offer for offer, _ in first])
-                schedule, loss = (
+                late = [
                     _by_name(kind, pins[kind], registry) if kind in pins else named[kind]
-                    for kind in ("schedule", "loss")
-                )
-                for last in _combinations(overrides, [[schedule], [loss]]):
+                    for kind in LATE
+                ]
+                for last in _combinations(overrides, [[offer] for offer in late]):
                     chosen = [*first, *last]
                     pins = _pins([offer for offer, _ in chosen])
-                    resolved = {"schedule": schedule.name, "loss": loss.name}
+                    resolved = {offer.component.kind: offer.name for offer in late}
                     protocol = Protocol(**{**fields, **pins, **resolved}).model_dump()
                     refs = {offer.component.kind: ref for offer, ref in chosen}
                     for seed in range(config.seeds):
@@ -76,12 +78,16 @@ def plan(config: ExperimentConfig, registry: Registry) -> Plan:
                             optimizer=refs["optimizer"],
                             schedule=refs["schedule"],
                             loss=refs["loss"],
+                            augmentation=refs["augmentation"],
                             protocol=protocol,
                             seed=seed,
                             pinned={name: fields[name] for name in pins},
                             mode=Mode.DETERMINISTIC if config.deterministic else Mode.FAST,
                             device=hardware.guess_device(config.device),
                             data_dir=str(config.data_dir.absolute()) if config.data_dir else None,
+                            exclude=str(config.exclude.absolute()) if config.exclude else None,
+                            image_size=_image_size(protocol, chosen),
+                            placement=config.placement,
                         )
                         # A grid over a pinned field gives the same run more than once.
                         specs.setdefault(f"{spec.cell} {seed}", spec)
@@ -115,25 +121,23 @@ def forecast(
     history = History(store.records())
     names = {device: hardware.device_name(device) for device in {spec.device for spec in specs}}
     fingerprints: dict[str, datastore.StoredDataset | None] = {}
+    known: dict[str, DatasetHints | None] = {}
     result = []
     for spec in specs:
-        dataset = registry.get("dataset", f"{spec.dataset.name}@{spec.dataset.plugin}")
-        model = registry.get("model", f"{spec.model.name}@{spec.model.plugin}").component
+        dataset = registry.of("dataset", spec.dataset)
+        model = registry.of("model", spec.model).component
         assert isinstance(dataset.component, Dataset)
         assert isinstance(model, Model)
-        if spec.source not in fingerprints:
-            fingerprints[spec.source] = stored_dataset(dataset, spec)
-        stored = fingerprints[spec.source]
-        hints = dataset.component.hints
+        source = spec.source
+        if source not in fingerprints:
+            stored = stored_dataset(dataset, spec)
+            fingerprints[source] = stored
+            known[source] = _hints(stored) if stored else _hinted(dataset, spec)
+        stored, hints = fingerprints[source], known[source]
         cached = False
         if stored is not None:
-            hints = DatasetHints(
-                train=stored.counts["train"],
-                test=stored.counts["test"],
-                image_size=max(stored.image_shape[:2]),
-                channels=stored.image_shape[2],
-            )
-            spec = provenance.complete(spec, registry, stored.fingerprint, names[spec.device])
+            content = stored.fingerprint, stored.variant
+            spec = provenance.complete(spec, registry, content, names[spec.device])
             record = None if rerun else store.read(spec.id)
             cached = record is not None and record.status is RunStatus.OK
         seconds = 0.0 if cached else estimate_seconds(spec, model.hints, hints, history)
@@ -144,20 +148,44 @@ def forecast(
 
 def stored_dataset(offer: Offer, spec: RunSpec) -> datastore.StoredDataset | None:
     """Return a run's dataset if it was prepared before, else None."""
+    with _locating(offer, spec.dataset):
+        return datastore.recall(offer, spec.dataset, datastore.request_of(spec))
+
+
+@contextlib.contextmanager
+def _locating(offer: Offer, ref: ComponentRef) -> Iterator[None]:
+    """Name the plugin whose quick look at what is at hand fails, in whatever way."""
     try:
-        return datastore.recall(offer, spec.dataset, data_dir_of(spec))
+        yield
     except BenchError:
         raise
-    except Exception as error:  # a plugin's `locate` may fail in any way
+    except Exception as error:
         raise PluginError(
-            f"dataset `{spec.dataset.name}` of plugin {offer.plugin.label}: "
-            f"`locate` failed: {type(error).__name__}: {error}"
+            f"dataset `{ref.name}` of plugin {offer.plugin.label}: "
+            f"it could not look for its files: {type(error).__name__}: {error}"
         ) from error
 
 
-def data_dir_of(spec: RunSpec) -> Path | None:
-    """Return the run's data folder as a path, or None."""
-    return Path(spec.data_dir) if spec.data_dir else None
+def _hints(stored: datastore.StoredDataset) -> DatasetHints:
+    return DatasetHints(
+        train=stored.counts["train"],
+        test=stored.counts.get("test", 0),
+        val=stored.counts.get("val", 0),
+        image_size=max(stored.image_shape[:2]),
+        channels=stored.image_shape[2],
+        task=stored.task,
+    )
+
+
+def _hinted(offer: Offer, spec: RunSpec) -> DatasetHints | None:
+    component = offer.component
+    assert isinstance(component, Dataset)
+    with _locating(offer, spec.dataset):
+        data_dir = Path(spec.data_dir) if spec.data_dir else None
+        hints = component.hints_at(data_dir, spec.dataset.params)
+    if hints is not None and spec.image_size is not None:
+        return dataclasses.replace(hints, image_size=spec.image_size)
+    return hints
 
 
 def resolve_again(spec: RunSpec, registry: Registry) -> RunSpec:
@@ -166,94 +194,15 @@ def resolve_again(spec: RunSpec, registry: Registry) -> RunSpec:
     Raises:
         UnknownNameError: a component of it is no longer installed.
     """
-    dataset = registry.get("dataset", f"{spec.dataset.name}@{spec.dataset.plugin}")
-    stored = stored_dataset(dataset, spec)
-    fingerprint = stored.fingerprint if stored else None
-    return provenance.complete(spec, registry, fingerprint, hardware.device_name(spec.device))
-
-
-class _Overrides:
-    """The params that `--set` overrides, and whether each was of use."""
-
-    def __init__(self, settings: Mapping[str, tuple[Any, ...]]) -> None:
-        self.protocol: dict[str, tuple[Any, ...]] = {}
-        self._params: dict[tuple[str, str], tuple[Any, ...]] = {}
-        self._used: set[tuple[str, str]] = set()
-        self._seen: set[str] = set()
-        self._params_by_name: dict[str, set[str]] = {}
-        for key, values in settings.items():
-            # The last dot separates, since a model's name may hold dots.
-            name, dot, param = key.rpartition(".")
-            if not dot:
-                raise ConfigError(f"--set {key}: write NAME.PARAM=VALUE or protocol.FIELD=VALUE")
-            if not values:
-                raise ConfigError(f"--set {key}: it has no value")
-            if name == PROTOCOL:
-                field = param.replace("-", "_")
-                self.protocol[field] = tuple(
-                    protocol_value(field, value, f"--set {key}") for value in values
-                )
-            else:
-                self._params[name, param] = values
-
-    def variants(self, offer: Offer) -> Iterator[ComponentRef]:
-        """Yield the component with every combination of the params set for it."""
-        component = offer.component
-        try:
-            defaults = component.defaults
-        except (TypeError, ValueError) as error:
-            raise PluginError(
-                f"{component.kind} `{component.name}` of plugin {offer.plugin.label} "
-                f"has a factory without a signature: {error}"
-            ) from error
-        for param, default in defaults.items():
-            if not _is_plain(default):
-                raise PluginError(
-                    f"{component.kind} `{component.name}` of plugin {offer.plugin.label}: the "
-                    f"default of `{param}` is no number, text, boolean, null or list of these"
-                )
-        self._seen.add(component.name)
-        names = (component.name, *component.aliases)
-        for name in names:
-            self._params_by_name.setdefault(name, set()).update(defaults)
-        grid: dict[str, list[Any]] = {}
-        for (name, param), values in self._params.items():
-            if name not in names and not any(fnmatch.fnmatchcase(n, name) for n in names):
-                continue
-            if param not in defaults:
-                continue
-            self._used.add((name, param))
-            where = f"`{component.name}.{param}`"
-            grid[param] = [_typed(value, defaults[param], where) for value in values]
-        for combination in itertools.product(*grid.values()):
-            params = {**defaults, **dict(zip(grid, combination, strict=True))}
-            yield ComponentRef(component.name, offer.plugin.name, params)
-
-    def check_all_used(self) -> None:
-        """Raise ConfigError for a setting that no chosen component has."""
-        for name, param in self._params:
-            if (name, param) in self._used:
-                continue
-            fitting = [n for n in self._params_by_name if fnmatch.fnmatchcase(n, name)]
-            if not fitting:
-                hint = did_you_mean(name, [*self._seen, PROTOCOL])
-                chosen = listing(sorted(self._seen))
-                raise ConfigError(
-                    f"--set {name}.{param}: `{name}` is not among the chosen components "
-                    f"({chosen}){hint}"
-                )
-            known = sorted(set().union(*(self._params_by_name[n] for n in fitting)))
-            has = f"its params are {listing(known)}" if known else "it has no params"
-            raise ConfigError(
-                f"--set {name}.{param}: `{name}` has no param `{param}`"
-                f"{did_you_mean(param, known)}; {has}"
-            )
+    stored = stored_dataset(registry.of("dataset", spec.dataset), spec)
+    content = (stored.fingerprint, stored.variant) if stored else None
+    return provenance.complete(spec, registry, content, hardware.device_name(spec.device))
 
 
 Chosen = tuple[Offer, ComponentRef]
 
 
-def _combinations(overrides: _Overrides, groups: list[list[Offer]]) -> Iterator[tuple[Chosen, ...]]:
+def _combinations(overrides: Overrides, groups: list[list[Offer]]) -> Iterator[tuple[Chosen, ...]]:
     """Yield every choice of one component from each group, with every combination of params."""
     variants = [
         [(offer, ref) for offer in group for ref in overrides.variants(offer)] for group in groups
@@ -265,23 +214,72 @@ def _chosen(selectors: tuple[str, ...], kind: str, registry: Registry) -> list[O
     return registry.select(kind, selectors) if selectors else [registry.default(kind)]
 
 
-def _by_name(kind: str, name: str | None, registry: Registry) -> Offer:
-    return registry.get(kind, name) if name else registry.default(kind)
+def _by_name(kind: str, name: str | None, registry: Registry, task: Task | None = None) -> Offer:
+    return registry.get(kind, name) if name else registry.default(kind, task)
+
+
+def _image_size(protocol: Mapping[str, Any], chosen: Sequence[Chosen]) -> int | None:
+    """Return the height and width that the protocol asks for, pixels; None: the dataset's own.
+
+    Raises:
+        UsageError: the model's own size is wanted and not known.
+    """
+    wanted = protocol["input_size"]
+    if wanted != "model":
+        return wanted  # type: ignore[no-any-return]
+    model = next(offer for offer, _ in chosen if offer.component.kind == "model")
+    assert isinstance(model.component, Model)
+    hints = model.component.hints
+    if hints is None or hints.input_size is None:
+        raise UsageError(f"model `{model.name}` names no size of its own; give `--input-size N`")
+    return hints.input_size
+
+
+def _task(config: ExperimentConfig, dataset: Offer, fields: Mapping[str, Any]) -> Task:
+    """Return what a dataset's labels ask for, as far as can be told before it is loaded.
+
+    A dataset that was prepared before is known; of others their hints say it. Where these are
+    wrong or missing, the plan is made again once the dataset is prepared.
+    """
+    if fields["task"] != "auto":
+        return Task(fields["task"])
+    component = dataset.component
+    assert isinstance(component, Dataset)
+    ref = ComponentRef(dataset.name, dataset.plugin.name, component.defaults)
+    request = datastore.Request(
+        config.data_dir and config.data_dir.absolute(),
+        on_bad=fields["on_bad"],
+        exclude=config.exclude and config.exclude.absolute(),
+    )
+    with _locating(dataset, ref):
+        note = datastore.remember(dataset, ref, request)
+        if note is not None:
+            return Task(note["task"])
+        hints = component.hints_at(request.data_dir, {})
+    return hints.task if hints else Task.MULTI_CLASS
 
 
 def _protocols(
-    config: ExperimentConfig, dataset: Offer, overrides: _Overrides, registry: Registry
+    config: ExperimentConfig, dataset: Offer, overrides: Overrides, registry: Registry
 ) -> Iterator[tuple[dict[str, Any], dict[str, Offer]]]:
     """Yield each protocol: the user's values over the dataset's over the defaults.
 
-    With it come the schedule and the loss that it names.
+    With it come the components that it names.
     """
     assert isinstance(dataset.component, Dataset)
     recommended = _known_fields(dataset, dataset.component.recommends, "recommends")
     for combination in itertools.product(*overrides.protocol.values()):
         grid = dict(zip(overrides.protocol, combination, strict=True))
         fields = Protocol(**{**recommended, **config.protocol, **grid}).model_dump()
-        late = {kind: _by_name(kind, fields[kind], registry) for kind in ("schedule", "loss")}
+        task = _task(config, dataset, fields)
+        late = {kind: _by_name(kind, fields[kind], registry, task) for kind in LATE}
+        loss = late["loss"]
+        if not suits(loss, task):
+            fit = [offer.name for offer in registry.offers("loss") if suits(offer, task)]
+            raise UsageError(
+                f"loss `{loss.name}` is not for a {task} task, as dataset `{dataset.name}` is; "
+                f"leave `--loss` out or choose among {listing(fit)}"
+            )
         yield {**fields, **{kind: offer.name for kind, offer in late.items()}}, late
 
 
@@ -295,8 +293,8 @@ def _pins(offers: list[Offer]) -> dict[str, Any]:
     owners: dict[str, str] = {}
     for offer in offers:
         fields = _known_fields(offer, offer.component.pins, "pins")
-        late = {"schedule", "loss"} & fields.keys()
-        if late and offer.component.kind in late | {"schedule", "loss"}:
+        late = set(LATE) & fields.keys()
+        if late and offer.component.kind in LATE:
             raise PluginError(
                 f"{offer.component.kind} `{offer.name}` of plugin {offer.plugin.label} pins "
                 f"{listing(sorted(late))}, which is chosen before it"
@@ -318,41 +316,3 @@ def _known_fields(offer: Offer, fields: Mapping[str, Any], verb: str) -> dict[st
         raise PluginError(
             f"{offer.component.kind} `{offer.name}` of plugin {offer.plugin.label}: {error}"
         ) from error
-
-
-def _is_plain(value: Any) -> bool:
-    """Return whether JSON can hold a value, as records need; it knows no infinity and no NaN."""
-    try:
-        json.dumps(value, allow_nan=False)
-    except (TypeError, ValueError):
-        return False
-    return True
-
-
-def _typed(value: Any, default: Any, where: str) -> Any:
-    """Return a value in the type of the default it replaces.
-
-    Raises:
-        ConfigError: it does not fit.
-    """
-    if not _is_plain(value):
-        raise ConfigError(f"{where} wants a finite number, not {value!r}")
-    wanted = type(default)
-    if default is None or value is None or isinstance(value, wanted):
-        fits = not (isinstance(value, bool) and wanted is int)
-        fits = fits and not (value is None and default is not None)
-        if fits:
-            return value
-    if wanted is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if wanted is int and isinstance(value, float) and value.is_integer():
-        return int(value)
-    if wanted is tuple and isinstance(value, list):
-        return tuple(value)
-    if wanted is str and isinstance(value, int | float) and not isinstance(value, bool):
-        return str(value)
-    raise ConfigError(f"{where} wants {_article(wanted.__name__)}, not {value!r}")
-
-
-def _article(word: str) -> str:
-    return f"{'an' if word[0] in 'aeiou' else 'a'} {word}"

@@ -33,12 +33,22 @@ _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 
 
 def complete(
-    spec: RunSpec, registry: Registry, fingerprint: str | None, device_name: str
+    spec: RunSpec, registry: Registry, content: tuple[str, str] | None, device_name: str
 ) -> RunSpec:
-    """Return the spec with its key, which makes it a run with an id."""
+    """Return the spec with its key, which makes it a run with an id.
+
+    Of the dataset, its name and content count, not what it was loaded from: a folder that moves,
+    or an archive of it, is the same data.
+
+    Args:
+        spec: the run.
+        registry: what the plugins offer.
+        content: fingerprint and variant of the stored dataset; None where it could not be stored.
+        device_name: the device that the run uses.
+    """
     components: dict[str, dict[str, Any]] = {}
     for kind, ref in spec.components.items():
-        offer = registry.get(kind, f"{ref.name}@{ref.plugin}")
+        offer = registry.of(kind, ref)
         components[kind] = {
             "name": ref.name,
             "plugin": ref.plugin,
@@ -46,7 +56,12 @@ def complete(
             "source": component_source(offer.component.factory),
             "params": dict(ref.params),
         }
-    components["dataset"]["fingerprint"] = fingerprint
+    if content is not None:
+        fingerprint, variant = content
+        name = {"name": spec.dataset.name, "plugin": spec.dataset.plugin}
+        components["dataset"] = {**name, "fingerprint": fingerprint, "variant": variant}
+    else:
+        components["dataset"] |= {"fingerprint": None, "variant": None}
     key = {
         "schema": KEY_SCHEMA,
         **components,
@@ -84,7 +99,8 @@ def library_version(name: str) -> str | None:
 def engine_source() -> str:
     """Return a hash of the engine, and of how datasets are stored for it."""
     root = Path(__file__).parent
-    files = [*sorted((root / "engine").glob("*.py")), root / "datastore.py"]
+    storing = (root / f"{name}.py" for name in ("datastore", "decoding", "intake", "selection"))
+    files = [*sorted((root / "engine").glob("*.py")), *storing]
     hasher = hashlib.sha256()
     for file in files:
         hasher.update(file.name.encode() + b"\0" + _normalised(file.read_text("utf-8")))

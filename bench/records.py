@@ -56,7 +56,7 @@ class JobEventKind(enum.StrEnum):
     """What a worker reports, in this order; the last two end a job."""
 
     STARTED = "started"
-    EPOCH = "epoch"
+    PROGRESS = "progress"
     FINISHED = "finished"
     DIED = "died"
 
@@ -102,6 +102,11 @@ class ComponentRef:
     params: Mapping[str, Any] = field(default_factory=dict)
 
 
+COMPONENT_KINDS = ("dataset", "model", "optimizer", "schedule", "loss", "augmentation")
+"""The kinds of which every run has one."""
+_PLACES = ("data_dir", "exclude", "image_size", "placement")
+
+
 @dataclass(frozen=True)
 class RunSpec:
     """One seeded training of one cell, before it happens.
@@ -110,7 +115,11 @@ class RunSpec:
         protocol: every protocol field, resolved.
         pinned: the protocol fields that a component fixed, with the values they would have had.
         device: `cpu` or `cuda`.
-        data_dir: where the user keeps datasets; no part of the run's identity.
+        data_dir: where the user keeps datasets; no part of the run's identity, and neither are
+            the next three, but as far as they change the stored content.
+        exclude: a file that names image files to leave out.
+        image_size: height and width that images of different sizes are to be stored at, pixels.
+        placement: where images are to be during the run.
         key: all that can change the result (see `bench.provenance`); empty until the dataset's
             fingerprint and the device's name are known.
     """
@@ -120,6 +129,7 @@ class RunSpec:
     optimizer: ComponentRef
     schedule: ComponentRef
     loss: ComponentRef
+    augmentation: ComponentRef
     protocol: Mapping[str, Any]
     seed: int
     pinned: Mapping[str, Any] = field(default_factory=dict)
@@ -127,6 +137,9 @@ class RunSpec:
     mode: Mode = Mode.FAST
     device: str = "cpu"
     data_dir: str | None = None
+    exclude: str | None = None
+    image_size: int | None = None
+    placement: str = "auto"
     key: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -149,6 +162,7 @@ class RunSpec:
             "optimizer": self.optimizer,
             "schedule": self.schedule,
             "loss": self.loss,
+            "augmentation": self.augmentation,
         }
 
     @property
@@ -160,8 +174,15 @@ class RunSpec:
 
     @property
     def source(self) -> str:
-        """What the dataset is loaded from; equal for runs that share one."""
-        return f"{self.dataset} {self.data_dir}"
+        """What the dataset is loaded from, and how; equal for runs that share one."""
+        options = [self.protocol.get(name) for name in ("resize", "color", "on_bad")]
+        place = (self.data_dir, self.exclude, self.image_size, self.placement == "stream")
+        return digest([dataclasses.asdict(self.dataset), place, options])
+
+    @property
+    def variant(self) -> str:
+        """The shape of the stored images."""
+        return str(self.key["dataset"]["variant"])
 
     @property
     def label(self) -> str:
@@ -178,7 +199,7 @@ class RunSpec:
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
         """Read what `to_dict` wrote."""
         values = dict(data)
-        for kind in ("dataset", "model", "optimizer", "schedule", "loss"):
+        for kind in COMPONENT_KINDS:
             values[kind] = ComponentRef(**values[kind])
         values["protocol"] = dict(values["protocol"])
         values["pinned"] = dict(values["pinned"])
@@ -258,7 +279,7 @@ class RunRecord:
             "purpose": spec["purpose"],
             "mode": spec["mode"],
             "device": spec["device"],
-            "data_dir": spec["data_dir"],
+            **{name: spec[name] for name in _PLACES},
             "metrics": {split: dict(values) for split, values in self.metrics.items()},
             "timing": dict(self.timing),
             "profile": dict(self.profile),
@@ -286,11 +307,11 @@ class RunRecord:
                     "plugin": str(data["plugins"][kind]),
                     "params": dict(data["params"][kind]),
                 }
-                for kind in ("dataset", "model", "optimizer", "schedule", "loss")
+                for kind in COMPONENT_KINDS
             }
-            fields = ("protocol", "pinned", "seed", "purpose", "mode", "device", "data_dir", "key")
+            own = ("protocol", "pinned", "seed", "purpose", "mode", "device", *_PLACES, "key")
             record = cls(
-                spec=RunSpec.from_dict({**spec, **{name: data[name] for name in fields}}),
+                spec=RunSpec.from_dict({**spec, **{name: data[name] for name in own}}),
                 status=RunStatus(data["status"]),
                 error=data["error"],
                 metrics={split: dict(values) for split, values in data["metrics"].items()},

@@ -22,11 +22,11 @@ import pluggy
 
 from bench import hookspecs
 from bench.errors import AmbiguousNameError, PluginError, UnknownNameError, UsageError
-from bench.specs import KINDS, Component
+from bench.records import ComponentRef
+from bench.specs import KINDS, UNFIT_FOR_NAMES, Component, Dataset, Loss, Task
 from bench.text import did_you_mean, listing, one_line
 
 GROUP = "bench"
-_FORBIDDEN_IN_NAMES = re.compile(r"[,@\x00-\x1f\x7f-\x9f]")
 _GLOB = re.compile(r"[*?\[]")
 HOOKS = tuple(
     name for name, value in vars(hookspecs).items() if hasattr(value, f"{hookspecs.PROJECT}_spec")
@@ -151,26 +151,60 @@ class Registry:
             raise UnknownNameError(self._unknown(kind, name))
         return found[0]
 
+    def of(self, kind: str, ref: ComponentRef) -> Offer:
+        """Return the component that a run names; of a source, what stands before the colon."""
+        name = ref.name
+        if name not in self._by_name[kind]:
+            name = name.partition(":")[0]
+        return self.get(kind, f"{name}@{ref.plugin}")
+
+    def _source(self, kind: str, selector: str) -> Offer | None:
+        """Return the source that a selector like `folder:PATH` names, at that path, or None."""
+        scheme, colon, text = selector.partition(":")
+        if kind != Dataset.kind or not colon or selector in self._by_name[kind]:
+            return None
+        if scheme.partition("@")[0] not in self._by_name[kind]:
+            known = [o.name for o in self._offers[kind] if _is_source(o.component)]
+            hint = did_you_mean(scheme, known)
+            raise UnknownNameError(
+                f"no source is called `{scheme}`{hint}; a path stands after {listing(known, 20)}"
+            )
+        offer = self.get(kind, scheme)
+        assert isinstance(offer.component, Dataset)
+        if offer.component.address is None:
+            raise UsageError(f"dataset `{scheme}` takes no path; write `{scheme}` alone")
+        if not text.strip():
+            raise UsageError(f"dataset `{selector}` lacks a path; write `{scheme}:PATH`")
+        return Offer(offer.component.at(text), offer.plugin)
+
     def select(self, kind: str, selectors: Iterable[str]) -> list[Offer]:
-        """Return the components that names, globs and `name@plugin` select, each once.
+        """Return the components that names, globs, `name@plugin` and sources select, each once.
 
         Raises:
             UnknownNameError: a selector matches nothing.
         """
         chosen: dict[tuple[str, str], Offer] = {}
         for selector in selectors:
+            source = self._source(kind, selector)
+            if source is not None:
+                path = source.component.defaults["path"]
+                chosen.setdefault((str(path), source.plugin.name), source)
+                continue
             bare, _, wanted = selector.partition("@")
             if _GLOB.search(bare) and bare not in self._by_name[kind]:
                 names = [
                     offer.name
                     for offer in self._offers[kind]
                     if not wanted or wanted in (offer.plugin.name, offer.plugin.distribution)
+                    if not _is_source(offer.component)
                 ]
                 matching = sorted(set(fnmatch.filter(names, bare)))
                 suffix = f"@{wanted}" if wanted else ""
                 found = [self.get(kind, name + suffix) for name in matching]
             else:
                 found = [self.get(kind, selector)]
+                if _is_source(found[0].component):
+                    raise UsageError(f"dataset `{selector}` lacks a path; write `{selector}:PATH`")
             if not found:
                 plural = KINDS[kind].plural
                 raise UnknownNameError(
@@ -180,9 +214,11 @@ class Registry:
                 chosen.setdefault((offer.name, offer.plugin.name), offer)
         return list(chosen.values())
 
-    def default(self, kind: str) -> Offer:
-        """Return the one component of a kind that declares itself the default."""
+    def default(self, kind: str, task: Task | None = None) -> Offer:
+        """Return the one component of a kind, or of a task, that declares itself the default."""
         found = [offer for offer in self._offers[kind] if offer.component.default]
+        if task is not None:
+            found = [offer for offer in found if suits(offer, task)]
         plural = KINDS[kind].plural
         if not found:
             raise UsageError(f"no {kind} is chosen; name one (`bench list {plural}` shows them)")
@@ -194,11 +230,23 @@ class Registry:
     def _unknown(self, kind: str, name: str) -> str:
         plural = KINDS[kind].plural
         hint = did_you_mean(name.partition("@")[0], self._by_name[kind])
+        sources = [o.name for o in self._offers[kind] if _is_source(o.component)]
+        if sources and os.path.exists(name):
+            hint = f" (a path stands after its source: {listing(sources, 20)})"
         broken = [plugin.label for plugin in self.plugins if plugin.error]
         message = f"no {kind} is called `{name}`{hint}; `bench list {plural}` shows them all"
         if broken and not hint:
             message += f" (not loaded: {', '.join(broken)}; `bench plugins` says why)"
         return message
+
+
+def _is_source(component: Component) -> bool:
+    return isinstance(component, Dataset) and component.address is not None
+
+
+def suits(offer: Offer, task: Task) -> bool:
+    """Return whether a component is of use for a task; only losses are choosy."""
+    return not isinstance(offer.component, Loss) or task in offer.component.tasks
 
 
 def load_registry() -> Registry:
@@ -271,11 +319,7 @@ def _collect(module: Any) -> Iterator[Component]:
                 )
             names: Sequence[str] = (component.name, *component.aliases)
             for name in names:
-                if (
-                    not isinstance(name, str)
-                    or not name.strip()
-                    or _FORBIDDEN_IN_NAMES.search(name)
-                ):
+                if not isinstance(name, str) or not name.strip() or UNFIT_FOR_NAMES.search(name):
                     raise PluginError(
                         f"{kind} name {name!r} is empty or holds a comma, `@` or control character"
                     )

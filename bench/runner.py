@@ -24,7 +24,7 @@ from bench import estimate, provenance
 from bench.config import ExperimentConfig
 from bench.dispatch import Claim, Dispatcher, Task
 from bench.errors import EnvironmentFailure
-from bench.plan import PlannedRun, stored_dataset
+from bench.plan import PlannedRun, plan, stored_dataset
 from bench.records import (
     ComponentRef,
     EpochMetrics,
@@ -45,6 +45,9 @@ class Observer(Protocol):
 
     def message(self, text: str) -> None:
         """Say one line."""
+
+    def progress(self, label: str, done: int, total: int) -> None:
+        """Show how far the preparation of a dataset is, in images."""
 
     def sized(self, spec: RunSpec, facts: dict[str, Any]) -> None:
         """Note what the rehearsal of a cell found: input size, parameters, seconds a step."""
@@ -130,7 +133,7 @@ class Runner:
         )
 
     def _component(self, kind: str, ref: ComponentRef) -> Offer:
-        return self._registry.get(kind, f"{ref.name}@{ref.plugin}")
+        return self._registry.of(kind, ref)
 
     def _greet(self) -> dict[str, Any]:
         """Start a worker and learn which device it has."""
@@ -144,33 +147,49 @@ class Runner:
 
         A dataset that cannot be prepared fails its own runs; the others go on.
         """
-        fingerprints: dict[str, str | None] = {}
+        contents: dict[str, tuple[str, str] | None] = {}
         missing: dict[str, RunSpec] = {}
         for spec in specs:
             source = spec.source
-            if source in fingerprints:
+            if source in contents:
                 continue
             stored = stored_dataset(self._component("dataset", spec.dataset), spec)
-            fingerprints[source] = stored.fingerprint if stored else None
+            contents[source] = (stored.fingerprint, stored.variant) if stored else None
             if stored is None:
                 missing[source] = spec
-        for spec in missing.values():
-            self._observer.message(f"preparing dataset `{spec.dataset.name}`")
-        answers = self._ask([(JobKind.PREPARE, {"spec": s.to_dict()}) for s in missing.values()])
-        errors: dict[str, str] = {}
-        for source, (result, error) in zip(missing, answers, strict=True):
-            if result is None:
-                errors[source] = error
-            else:
-                fingerprints[source] = result["dataset"]["fingerprint"]
+        errors = self._store_datasets(missing, contents)
+        if missing:
+            # Now it is known what their labels ask for, and so which loss is the default.
+            again = plan(self._config, self._registry).runs
+            specs = [dataclasses.replace(spec, device=specs[0].device) for spec in again]
         completed = []
         for spec in specs:
-            fingerprint = fingerprints[spec.source]
-            spec = provenance.complete(spec, self._registry, fingerprint, device_name)
+            spec = provenance.complete(spec, self._registry, contents[spec.source], device_name)
             completed.append(spec)
             if spec.source in errors:
                 self._finish(_record(spec, RunStatus.FAILED, errors[spec.source], {}))
         return completed
+
+    def _store_datasets(
+        self, missing: dict[str, RunSpec], contents: dict[str, tuple[str, str] | None]
+    ) -> dict[str, str]:
+        """Have workers store datasets; note their contents and return the errors by source."""
+        requests = []
+        for spec in missing.values():
+            self._observer.message(f"preparing dataset `{spec.dataset.name}`")
+            payload = {"spec": spec.to_dict(), "offline": self._config.offline}
+            requests.append((JobKind.PREPARE, payload))
+        labels = [spec.dataset.name for spec in missing.values()]
+        errors: dict[str, str] = {}
+        for source, (result, error) in zip(missing, self._ask(requests, labels), strict=True):
+            if result is None:
+                errors[source] = error
+                continue
+            stored = result["dataset"]
+            contents[source] = stored["fingerprint"], stored["variant"]
+            for note in result["notes"]:
+                self._observer.message(f"  {note}")
+        return errors
 
     def _open(self, spec: RunSpec) -> bool:
         """Return whether a run is still to be done."""
@@ -256,7 +275,8 @@ class Runner:
             else:
                 self._finish(_record(spec, status, error, facts))
 
-        return Task(job, ended, started, epoch, acquire, lock.release, self._config.timeout)
+        timeout = self._config.timeout
+        return Task(job, ended, started, epoch, acquire, lock.release, timeout)
 
     def _finished_before(self, spec: RunSpec) -> bool:
         record = self._store.read(spec.id)
@@ -291,17 +311,25 @@ class Runner:
                     self._observer.message(f"warning: `{hook}` of plugin `{name}` failed: {reason}")
 
     def _ask(
-        self, requests: Sequence[tuple[JobKind, dict[str, Any]]]
+        self, requests: Sequence[tuple[JobKind, dict[str, Any]]], labels: Sequence[str] = ()
     ) -> list[tuple[dict[str, Any] | None, str]]:
-        """Send jobs and return, in order, each one's result or None with the error."""
+        """Send jobs and return, in order, each one's result or None with the error.
+
+        Args:
+            requests: kind and payload of each job.
+            labels: what each job's progress is shown under, where it reports any.
+        """
         answers: list[tuple[dict[str, Any] | None, str]] = [(None, "")] * len(requests)
 
         def task(index: int, kind: JobKind, payload: dict[str, Any]) -> Task:
             def ended(status: RunStatus, error: str, facts: dict[str, Any]) -> None:
                 answers[index] = (facts if status is RunStatus.OK else None, error)
 
+            def progress(data: dict[str, Any]) -> None:
+                self._observer.progress(labels[index], data["done"], data["total"])
+
             job = self._job(kind, payload, self._store.root / "logs" / f"{kind}.txt")
-            return Task(job, ended, timeout=self._config.timeout)
+            return Task(job, ended, progress=progress, timeout=self._config.timeout)
 
         self._dispatcher.work(
             [task(i, kind, payload) for i, (kind, payload) in enumerate(requests)]

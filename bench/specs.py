@@ -7,13 +7,18 @@ keyword-only defaults are both the documented params and the untuned baseline, a
 
 from __future__ import annotations
 
+import dataclasses
 import enum
 import functools
 import inspect
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
+
+UNFIT_FOR_NAMES = re.compile(r"[,@\x00-\x1f\x7f-\x9f]")
+"""Commas separate names, an `@` stands before a plugin's name."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -197,6 +202,26 @@ class Dataset(Component):
     def factory(self) -> Callable[..., Splits]:
         """The callable that loads the splits."""
         return self.load
+
+    def at(self, text: str) -> Dataset:
+        """Return this source with what stands after its colon as the default of `path`."""
+        assert self.address is not None
+        path = self.address(text)
+        # What people call it: the last part of a path or an address, its checksum left out.
+        short = text.partition("#")[0].rstrip("/").rpartition("/")[2] or text
+        locate, hints = self.locate, self.hints
+        return dataclasses.replace(
+            self,
+            name=f"{self.name}:{UNFIT_FOR_NAMES.sub('_', short)}",
+            aliases=(self.name, *self.aliases),
+            load=functools.partial(self.load, path=path),
+            locate=functools.partial(locate, path=path) if locate else None,
+            hints=functools.partial(hints, path=path) if callable(hints) else hints,
+        )
+
+    def hints_at(self, data_dir: Path | None, params: Mapping[str, Any]) -> DatasetHints | None:
+        """Return what is known of the dataset before it is loaded."""
+        return self.hints(data_dir, **params) if callable(self.hints) else self.hints
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from bench import datastore, hardware, provenance
+from bench import files, hardware, provenance
 from bench.cli.common import json_option, print_columns, print_json, results_option
 from bench.registry import Registry, load_registry
 from bench.specs import Dataset
@@ -40,7 +40,7 @@ def command(results: Path, as_json: bool) -> int:
         *_check_plugins(registry),
         _check_data(registry),
         _check_disk("results", results),
-        _check_disk("dataset cache", datastore.root()),
+        _check_disk("dataset cache", files.cache_folder()),
     ]
     if as_json:
         keys = ("check", "ok", "found")

@@ -27,8 +27,9 @@ _COMPLETIONS = {
     "executor": "executor",
     "schedule": "schedule",
     "loss": "loss",
+    "augmentation": "augmentation",
 }
-_FLAGS = ("deterministic", "rerun", "fail_fast")
+_FLAGS = ("deterministic", "rerun", "fail_fast", "offline")
 
 
 def _options(function: Callable[..., Any]) -> Callable[..., Any]:

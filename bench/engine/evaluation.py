@@ -2,20 +2,50 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from bench import metrics
 from bench.engine import device as devices
 from bench.engine.pipeline import Batches
+from bench.specs import Task
 
 EVALUATION_BATCH = 256
 MAX_EVALUATION_PIXELS = EVALUATION_BATCH * 3 * 64 * 64
 """Larger images are evaluated in smaller batches, so that memory stays bounded."""
+THRESHOLD = 0.5
+
+
+@dataclass(frozen=True)
+class Question:
+    """What a model is asked about an image, and how its logits are read.
+
+    Attributes:
+        task: what is to be said of an image.
+        classes: class names in the order of the logits.
+        taxonomy: the path to each class, for a hierarchical task; else empty.
+    """
+
+    task: Task
+    classes: tuple[str, ...]
+    taxonomy: Sequence[Sequence[str]] = ()
+
+    def hits(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Return for each item whether all that is said of it is right, (N,) bool."""
+        if self.task is Task.MULTI_LABEL:
+            return ((logits > 0) == labels.bool()).all(1)
+        return logits.argmax(1) == labels
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """Return what logits (N, C) mean: by label, or shared out over the classes."""
+        return logits.sigmoid() if self.task is Task.MULTI_LABEL else logits.softmax(1)
 
 
 @dataclass(frozen=True)
@@ -24,24 +54,48 @@ class Predictions:
 
     Attributes:
         ids: (N,) int64, places in the stored split.
-        labels: (N,) int64, the truth.
-        predicted: (N,) int64, the class with the largest logit.
-        probabilities: (N, C) float32 softmax of the logits.
+        labels: (N,) int64, the truth; (N, C) uint8 for a multi-label task.
+        predicted: the class with the largest logit, (N,) int64; or (N, C) uint8.
+        probabilities: (N, C) float32.
     """
 
+    question: Question = field(repr=False)
     ids: npt.NDArray[np.int64]
-    labels: npt.NDArray[np.int64]
-    predicted: npt.NDArray[np.int64]
+    labels: npt.NDArray[Any]
+    predicted: npt.NDArray[Any]
     probabilities: npt.NDArray[np.float32]
 
+    @property
+    def stored_probabilities(self) -> npt.NDArray[np.float16]:
+        """Return what `predictions.npz` keeps, two bytes each."""
+        return self.probabilities.astype(np.float16)
+
     def arrays(self, split: str) -> dict[str, npt.NDArray[Any]]:
-        """Return what `predictions.npz` holds; probabilities as float16, two bytes each."""
+        """Return what `predictions.npz` holds."""
+        predicted = self.predicted
         return {
             f"{split}_ids": self.ids,
             f"{split}_labels": self.labels,
-            f"{split}_predicted": self.predicted.astype(np.int32),
-            f"{split}_probabilities": self.probabilities.astype(np.float16),
+            f"{split}_predicted": predicted.astype(np.int32) if predicted.ndim == 1 else predicted,
+            f"{split}_probabilities": self.stored_probabilities,
         }
+
+    def metrics(self) -> dict[str, Any]:
+        """Return the metrics that suit the task, with `n`."""
+        # As stored, in float16: whoever recomputes a metric from the file gets the same number.
+        return metrics.compute(
+            self.question.task,
+            self.labels,
+            self.predicted,
+            self.stored_probabilities,
+            self.question.classes,
+            self.question.taxonomy,
+        )
+
+    def at(self, threshold: float) -> Predictions:
+        """Return what is said where labels count as present from another probability on."""
+        said = (self.stored_probabilities >= np.float16(threshold)).astype(np.uint8)
+        return dataclasses.replace(self, predicted=said)
 
 
 def batch_size(batches: Batches) -> int:
@@ -51,32 +105,37 @@ def batch_size(batches: Batches) -> int:
 
 
 @torch.inference_mode()
-def predict(model: nn.Module, batches: Batches, device: str, precision: str) -> Predictions:
+def predict(
+    model: nn.Module, batches: Batches, question: Question, device: str, precision: str
+) -> Predictions:
     """Return the model's predictions for every item of a split, none dropped."""
     model.eval()
     size = batch_size(batches)
+    whole = len(batches) // size * size
+    rows = [torch.arange(whole).view(-1, size), torch.arange(whole, len(batches)).view(1, -1)]
     logits = []
-    for start in range(0, len(batches), size):
-        indices = torch.arange(start, min(start + size, len(batches)), device=device)
-        with devices.autocast(device, precision):
-            logits.append(model(batches.gather(indices)).float())
+    for part in rows:
+        if part.numel():
+            for images in batches.stream(part):
+                with devices.autocast(device, precision):
+                    logits.append(model(images).float())
     everything = torch.cat(logits)
-    return Predictions(
-        ids=batches.ids,
-        labels=batches.labels.cpu().numpy(),
-        predicted=everything.argmax(1).cpu().numpy(),
-        probabilities=everything.softmax(1).cpu().numpy(),
-    )
+    labels = batches.labels.cpu().numpy()
+    probabilities = question.probabilities(everything).cpu().numpy()
+    predicted = everything.argmax(1).cpu().numpy()
+    if question.task is Task.MULTI_LABEL:
+        labels = labels.astype(np.uint8)
+        predicted = (probabilities >= THRESHOLD).astype(np.uint8)
+    return Predictions(question, batches.ids, labels, predicted, probabilities)
 
 
-def metrics(predictions: Predictions) -> dict[str, float | int]:
-    """Return accuracy (micro average), log loss (natural logarithm, mean over items) and n."""
-    rows = np.arange(len(predictions.labels))
-    # As stored, in float16: whoever recomputes the metric from the file gets the same number.
-    stored = predictions.probabilities.astype(np.float16).astype(np.float64)
-    likelihood = np.maximum(stored[rows, predictions.labels], np.finfo(np.float16).tiny)
-    return {
-        "accuracy": float((predictions.predicted == predictions.labels).mean()),
-        "log_loss": float(-np.log(likelihood).mean()),
-        "n": len(predictions.labels),
-    }
+def decide(predictions: Predictions, wanted: float | str) -> float:
+    """Return the threshold of a multi-label task: as given, or with `val` the best on these.
+
+    Args:
+        predictions: on val.
+        wanted: a probability, or `val`.
+    """
+    if wanted != "val":
+        return float(wanted)
+    return metrics.best_threshold(predictions.labels, predictions.stored_probabilities)

@@ -1,45 +1,54 @@
-"""From stored uint8 images to normalised batches, with everything resident on the device."""
+"""From stored uint8 images to normalised batches, augmented where they are trained on."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from bench.datastore import Images, Labels
+from bench.decoding import Resize, scaled_size
+from bench.engine.augment import Augmenter
+from bench.engine.placement import Place, Resident
+from bench.stored import Images, Indices
 
 RESIDENT_LIMIT = 4 * 2**30
 """Bytes up to which resized images are kept; beyond it each batch is resized again."""
-
-Indices = npt.NDArray[np.int64]
+STATISTICS_ITEMS = 50_000
+"""Images that the mean and std are taken from, at most."""
 
 
 @dataclass(frozen=True)
 class Batches:
-    """One split on the device, ready to be gathered from.
+    """One split, ready to be gathered from.
 
     Attributes:
-        images: (N, C, H, W) uint8.
-        labels: (N,) int64.
+        images: where the images are.
+        labels: (N,) int64, or (N, C) float32 of 0 and 1 for a multi-label task; on the device.
         ids: (N,) int64, the items' places in the stored split.
         size: height and width that a model gets, pixels.
+        resize: how images of another shape are brought to it.
         mean: (1, C, 1, 1) float32, in [0, 1].
         std: (1, C, 1, 1) float32, in [0, 1].
         memory_format: layout of the batches.
+        classes: number of classes.
+        augmenter: what changes the images of an epoch; None where nothing does.
     """
 
-    images: Tensor
+    images: Place
     labels: Tensor
     ids: Indices
     size: int
+    resize: Resize
     mean: Tensor
     std: Tensor
     memory_format: torch.memory_format
+    classes: int
+    augmenter: Augmenter | None = None
 
     def __len__(self) -> int:
         """Return the number of images."""
@@ -47,15 +56,68 @@ class Batches:
 
     def gather(self, indices: Tensor) -> Tensor:
         """Return the images at `indices` (B,) as normalised float32 (B, C, size, size)."""
-        batch = resize(self.images[indices], self.size)
+        return self.normalised(self.sized(self.images.take(indices)))
+
+    def stream(self, rows: Tensor) -> Iterator[Tensor]:
+        """Yield the images of each of `rows` (batches, B), normalised, as they are."""
+        for images in self.images.stream(rows):
+            yield self.normalised(self.sized(images))
+
+    def epoch(
+        self, order: Tensor, epoch: int
+    ) -> Generator[tuple[Tensor, Tensor, Tensor], None, None]:
+        """Yield the batches of an epoch: images, what the loss compares with, the true labels.
+
+        Args:
+            order: (steps, batch) int64, which items each step takes.
+            epoch: from 1; augmentation differs from epoch to epoch.
+        """
+        rows = order.to(self.labels.device)
+        if self.augmenter is None:
+            for indices, images in zip(rows, self.stream(order), strict=True):
+                labels = self.labels[indices]
+                yield images, labels, labels
+            return
+        ids = torch.from_numpy(self.ids).to(self.labels.device)
+        if not self.augmenter.mixes:
+            for indices, images in zip(rows, self.images.stream(order), strict=True):
+                images = self.augmenter.augment(self.sized(images), ids[indices], epoch)
+                yield self.normalised(images), self.labels[indices], self.labels[indices]
+            return
+        partners = torch.stack([self.augmenter.partners(ids[indices], epoch) for indices in rows])
+        both = torch.cat([rows, partners], 1)
+        for indices, images in zip(both, self.images.stream(both), strict=True):
+            images = self.augmenter.augment(self.sized(images), ids[indices], epoch)
+            count = len(indices) // 2
+            own, other = indices[:count], indices[count:]
+            mixed, share = self.augmenter.mix(images[:count], images[count:], ids[own], epoch)
+            share = share.view(-1, 1)
+            targets = share * self.shares(own) + (1 - share) * self.shares(other)
+            yield self.normalised(mixed), targets, self.labels[own]
+
+    def shares(self, indices: Tensor) -> Tensor:
+        """Return labels as float32 (B, C), of which mixtures can be made."""
+        labels = self.labels[indices]
+        if labels.ndim == 2:
+            return labels
+        return functional.one_hot(labels, self.classes).to(torch.float32)
+
+    def sized(self, images: Tensor) -> Tensor:
+        """Bring uint8 images (B, C, H, W) to the model's size."""
+        return resize(images, self.size, self.resize)
+
+    def normalised(self, images: Tensor) -> Tensor:
+        """Normalise images (B, C, H, W), uint8 or float32 in [0, 1]."""
+        if images.dtype == torch.uint8:
+            images = images.to(torch.float32).div_(255)
         # Not folded into one multiplication: this order equals torchvision's ToTensor and
         # Normalize to the bit.
-        batch = batch.to(torch.float32).div_(255).sub_(self.mean).div_(self.std)
-        return batch.contiguous(memory_format=self.memory_format)
+        images = images.sub_(self.mean).div_(self.std)
+        return images.contiguous(memory_format=self.memory_format)
 
 
-def resize(images: Tensor, size: int) -> Tensor:
-    """Return uint8 images (N, C, H, W) at `size`: the shorter side resized, the centre cropped.
+def resize(images: Tensor, size: int, how: Resize) -> Tensor:
+    """Return uint8 images (N, C, H, W) at `size`; see `bench.decoding.fit` for `how`.
 
     Antialiased bilinear, rounded back to uint8, so that resizing a whole split in advance and
     resizing each batch give the same bits.
@@ -63,52 +125,36 @@ def resize(images: Tensor, size: int) -> Tensor:
     height, width = images.shape[-2:]
     if (height, width) == (size, size):
         return images
-    scale = size / min(height, width)
-    scaled = (max(size, round(height * scale)), max(size, round(width * scale)))
+    scaled = scaled_size(height, width, size, how)
     result = functional.interpolate(
         images.to(torch.float32), scaled, mode="bilinear", antialias=True
     )
-    top, left = (scaled[0] - size) // 2, (scaled[1] - size) // 2
-    result = result[..., top : top + size, left : left + size]
+    top, left = (abs(edge - size) // 2 for edge in scaled)
+    if how == "pad":
+        below, right = size - scaled[0] - top, size - scaled[1] - left
+        result = functional.pad(result, (left, right, top, below))
+    else:
+        result = result[..., top : top + size, left : left + size]
     return result.round_().clamp_(0, 255).to(torch.uint8)
 
 
-def to_batches(
-    images: Images,
-    labels: Labels,
-    ids: Indices,
-    size: int,
-    statistics: tuple[Tensor, Tensor],
-    device: str,
-    memory_format: torch.memory_format,
-) -> Batches:
-    """Place the items `ids` of a stored split (N, H, W, C) on the device."""
-    whole = len(ids) == len(labels) and bool((ids == np.arange(len(labels))).all())
-    chosen = np.array(images) if whole else images[ids]
-    tensor = torch.from_numpy(chosen).to(device).permute(0, 3, 1, 2).contiguous()
-    if tensor[0].numel() and len(ids) * tensor.shape[1] * size * size <= RESIDENT_LIMIT:
-        tensor = torch.cat([resize(part, size) for part in tensor.split(1024)])
-    mean, std = (value.to(device) for value in statistics)
-    return Batches(
-        images=tensor,
-        labels=torch.from_numpy(labels[ids]).to(device),
-        ids=ids,
-        size=size,
-        mean=mean,
-        std=std,
-        memory_format=memory_format,
-    )
+def kept_at_size(images: Place, size: int, how: Resize) -> Place:
+    """Resize images that are on the device once, where the result has room."""
+    count, channels = images.shape[:2]
+    if not isinstance(images, Resident) or count * channels * size * size > RESIDENT_LIMIT:
+        return images
+    parts = [resize(part, size, how) for part in images.images.split(1024)]
+    return Resident(torch.cat(parts), images.name)
 
 
-def statistics(images: Images, ids: Indices, normalize: str) -> tuple[Tensor, Tensor]:
-    """Return mean and std by channel, (1, C, 1, 1) float32, of the items `ids`.
+def statistics(images: Images, ids: Indices) -> tuple[Tensor, Tensor]:
+    """Return mean and std by channel, (1, C, 1, 1) float32 in [0, 1], of the items `ids`.
 
-    For `unit` they are 0 and 1, which leaves images in [0, 1]. They come from the training items
-    alone; a channel without any variation gets std 1.
+    They come from the training items alone, evenly spaced where these are more than
+    `STATISTICS_ITEMS`; a channel without any variation gets std 1.
     """
+    ids = ids[:: math.ceil(len(ids) / STATISTICS_ITEMS)]
     channels = images.shape[-1]
-    if normalize == "unit":
-        return torch.zeros(1, channels, 1, 1), torch.ones(1, channels, 1, 1)
     # Counting the 256 values is exact and needs no float copy of the images.
     counts = np.zeros((channels, 256), np.int64)
     for start in range(0, len(ids), 4096):
@@ -119,38 +165,13 @@ def statistics(images: Images, ids: Indices, normalize: str) -> tuple[Tensor, Te
     total = counts.sum(1)
     mean = counts @ values / total
     variance = np.maximum(counts @ values**2 / total - mean**2, 0)
-    std = np.where(variance > 1e-12, np.sqrt(variance), 1.0)
-    shaped = [torch.tensor(v, dtype=torch.float32).view(1, -1, 1, 1) for v in (mean, std)]
-    return shaped[0], shaped[1]
+    return shaped(mean.tolist(), np.where(variance > 1e-12, np.sqrt(variance), 1.0).tolist())
 
 
-def take(labels: Labels, count: int, seed: int) -> Indices:
-    """Return a seeded, stratified choice of `count` items, in their stored order.
-
-    Each class gets its share, rounded by the largest remainder, so that shares add up.
-    """
-    if count >= len(labels):
-        return np.arange(len(labels), dtype=np.int64)
-    generator = np.random.default_rng([seed, len(labels), count])
-    classes, sizes = np.unique(labels, return_counts=True)
-    exact = sizes * (count / len(labels))
-    shares = np.floor(exact).astype(np.int64)
-    missing = count - int(shares.sum())
-    shares[np.argsort(shares - exact, kind="stable")[:missing]] += 1
-    chosen = [
-        generator.permutation(np.flatnonzero(labels == label))[:share]
-        for label, share in zip(classes, shares, strict=True)
-    ]
-    return np.sort(np.concatenate(chosen)).astype(np.int64)
-
-
-def hold_out(labels: Labels, ids: Indices, fraction: float, seed: int) -> tuple[Indices, Indices]:
-    """Split the items `ids` into train and val, seeded and stratified by class."""
-    count = min(max(1, round(len(ids) * fraction)), len(ids) - 1)
-    inner = take(labels[ids], count, seed)
-    held = np.zeros(len(ids), bool)
-    held[inner] = True
-    return ids[~held], ids[held]
+def shaped(mean: Sequence[float], std: Sequence[float]) -> tuple[Tensor, Tensor]:
+    """Return numbers by channel as tensors (1, C, 1, 1) float32."""
+    tensors = [torch.tensor(v, dtype=torch.float32).view(1, -1, 1, 1) for v in (mean, std)]
+    return tensors[0], tensors[1]
 
 
 def epoch_order(count: int, batch_size: int, seed: int, epoch: int) -> Tensor:
@@ -164,4 +185,4 @@ def epoch_order(count: int, batch_size: int, seed: int, epoch: int) -> Tensor:
     steps = math.ceil(count / batch)
     generator = torch.Generator().manual_seed((seed * 1_000_003 + epoch) % 2**63)
     order = torch.randperm(count, generator=generator)
-    return torch.cat([order, order])[: steps * batch].view(steps, batch)
+    return torch.cat([order, order[: steps * batch - count]]).view(steps, batch)

@@ -27,7 +27,7 @@ def profile(model: nn.Module, batches: Batches, device: str, precision: str) -> 
     nothing. Latency is of batch 1 with its input on the device.
     """
     model.eval()
-    image = batches.gather(torch.zeros(1, dtype=torch.int64, device=device))
+    image = batches.gather(torch.zeros(1, dtype=torch.int64))
     trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
     return {
         "parameters": sum(p.numel() for p in model.parameters()),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from typing import Any
 
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from bench.engine import device as devices
 from bench.engine import evaluation, pipeline, sizing
-from bench.engine.setup import blaming, set_up
+from bench.engine.setup import Setup, blaming, set_up
 from bench.errors import PluginError
 from bench.records import RunSpec
 
@@ -29,49 +30,66 @@ def rehearse(spec: RunSpec, workers: int) -> dict[str, Any]:
     where = setup.where
     if not any(parameter.requires_grad for parameter in setup.model.parameters()):
         raise PluginError(f"{where['model']} has no trainable parameters")
-    order = pipeline.epoch_order(len(setup.train), setup.batch_size, spec.seed, 1)
-    seconds: list[float] = []
-    for indices in order.repeat(2, 1)[:CHEAP_STEPS].to(setup.device):
-        devices.synchronize(setup.device)
-        start = time.perf_counter()
-        setup.model.train()
-        with devices.autocast(setup.device, setup.precision):
-            with blaming(where["model"]):
-                logits = setup.model(setup.train.gather(indices))
-            sizing.check_logits(logits, len(indices), setup.classes, where["model"])
-            with blaming(where["loss"]):
-                loss = setup.loss(logits, setup.train.labels[indices])
-        if not seconds:
-            # Before the first update only: a rate that is too high is no fault of a plugin.
-            _check_finite(logits, where["model"])
-            _check_loss(loss, where["loss"])
-        setup.optimizer.zero_grad(set_to_none=True)
-        with blaming(where["model"]):
-            loss.backward()
-        with blaming(where["optimizer"]):
-            setup.optimizer.step()
-        devices.synchronize(setup.device)
-        seconds.append(time.perf_counter() - start)
-        # One step is enough to see that it works; the others are timed warm.
-        if seconds[0] > CHEAP_SECONDS:
-            break
-    few = min(len(setup.val), evaluation.batch_size(setup.val))
+    data = setup.data
+    classes = len(data.question.classes)
+    seconds = _steps(setup, spec.seed)
+    few = min(len(data.val), evaluation.batch_size(data.val))
     start = time.perf_counter()
     with torch.inference_mode(), devices.autocast(setup.device, setup.precision):
         setup.model.eval()
         with blaming(where["model"]):
-            logits = setup.model(setup.val.gather(torch.arange(few, device=setup.device)))
-    sizing.check_logits(logits, few, setup.classes, where["model"])
+            logits = setup.model(data.val.gather(torch.arange(few)))
+    sizing.check_logits(logits, few, classes, where["model"])
     devices.synchronize(setup.device)
     return {
-        "input_size": setup.train.size,
+        "input_size": data.size,
+        "task": str(data.question.task),
+        "normalized_by": data.normalized_by,
+        "placement": data.train.images.name,
+        "counts": data.counts,
         "parameters": sum(p.numel() for p in setup.model.parameters()),
         "step_seconds": min(seconds),
         "evaluation_seconds_per_image": (time.perf_counter() - start) / few,
-        "steps_per_epoch": setup.steps_per_epoch,
-        "val_items": setup.val_items,
-        "test_items": setup.test_items,
+        "steps_per_epoch": data.steps_per_epoch,
+        "val_items": data.counts["val"],
+        "test_items": data.counts["test"],
     }
+
+
+def _steps(setup: Setup, seed: int) -> list[float]:
+    """Take the first steps of a run, checked, and return the seconds of each."""
+    data, where = setup.data, setup.where
+    order = pipeline.epoch_order(len(data.train), data.batch_size, seed, 1)
+    seconds: list[float] = []
+    setup.model.train()
+    with contextlib.closing(data.train.epoch(order.repeat(2, 1)[:CHEAP_STEPS], 1)) as batches:
+        # One step is enough to see that it works; the others are timed warm.
+        while not seconds or seconds[0] <= CHEAP_SECONDS:
+            devices.synchronize(setup.device)
+            start = time.perf_counter()
+            with blaming(where["augmentation"]):
+                batch = next(batches, None)
+            if batch is None:
+                break
+            images, targets, _ = batch
+            with devices.autocast(setup.device, setup.precision):
+                with blaming(where["model"]):
+                    logits = setup.model(images)
+                sizing.check_logits(logits, len(images), len(data.question.classes), where["model"])
+                with blaming(where["loss"]):
+                    loss = setup.loss(logits, targets)
+            if not seconds:
+                # Before the first update only: a rate that is too high is no fault of a plugin.
+                _check_finite(logits, where["model"])
+                _check_loss(loss, where["loss"])
+            setup.optimizer.zero_grad(set_to_none=True)
+            with blaming(where["model"]):
+                loss.backward()
+            with blaming(where["optimizer"]):
+                setup.optimizer.step()
+            devices.synchronize(setup.device)
+            seconds.append(time.perf_counter() - start)
+    return seconds
 
 
 def _check_finite(logits: Tensor, where: str) -> None:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
+from bench import metrics as metrics_of
 from bench.engine import device as devices
 from bench.engine import evaluation
 from bench.engine.pipeline import Batches, epoch_order
@@ -46,6 +47,7 @@ class Training:
     device: str
     precision: str
     select: str
+    question: evaluation.Question
 
 
 @dataclass
@@ -72,6 +74,8 @@ def train(
 ) -> Trained:
     """Train a model, evaluate it on val after each epoch, and leave it at the selected epoch.
 
+    An epoch's training accuracy is that of the images as they were trained on, augmented.
+
     Raises:
         Diverged: a loss or a prediction was NaN or infinite.
     """
@@ -83,27 +87,26 @@ def train(
     best_weights: dict[str, Tensor] | None = None
 
     for epoch in range(1, job.epochs + 1):
-        order = epoch_order(len(train_data), job.batch_size, job.seed, epoch).to(job.device)
+        order = epoch_order(len(train_data), job.batch_size, job.seed, epoch)
         loss_sum = torch.zeros((), device=job.device)
         correct = torch.zeros((), device=job.device, dtype=torch.int64)
         model.train()
 
         devices.synchronize(job.device)
         start = time.perf_counter()
-        for indices in order:
+        for images, targets, labels in train_data.epoch(order, epoch):
             factor = next(factors)
             for group, rate in zip(optimizer.param_groups, base_rates, strict=True):
                 group["lr"] = rate * factor
-            images, labels = train_data.gather(indices), train_data.labels[indices]
             with devices.autocast(job.device, job.precision):
                 logits = model(images)
-                loss = loss_function(logits, labels)
+                loss = loss_function(logits, targets)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             optimizer.step()
             # Kept on the device: fetching a number here would stop the device at every step.
             loss_sum += loss.detach()
-            correct += (logits.detach().argmax(1) == labels).sum()
+            correct += job.question.hits(logits.detach(), labels).sum()
         devices.synchronize(job.device)
         seconds = time.perf_counter() - start
 
@@ -115,12 +118,12 @@ def train(
             raise Diverged(f"the training loss is {train_loss} in epoch {epoch}")
 
         start = time.perf_counter()
-        val = evaluation.predict(model, val_data, job.device, job.precision)
-        val_metrics = evaluation.metrics(val)
+        val = evaluation.predict(model, val_data, job.question, job.device, job.precision)
+        val_metrics = val.metrics()
         if not math.isfinite(val.probabilities.sum()):
             raise Diverged(f"the predictions on val are not finite after epoch {epoch}")
-        # The highest accuracy, then the lowest log loss: accuracies tie on small val splits.
-        score = (float(val_metrics["accuracy"]), -float(val_metrics["log_loss"]))
+        # The task's own metric, then the lowest log loss: accuracies tie on small val splits.
+        score = (metrics_of.score(val_metrics), -float(val_metrics["log_loss"]))
         if job.select == "last" or score > best_score:
             best_score, result.best_epoch, result.val = score, epoch, val
             if job.select == "best" and epoch < job.epochs:

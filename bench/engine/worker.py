@@ -19,16 +19,19 @@ import torch
 import torch._dynamo  # torch's optimizers import it at first use; here a warm server pays for it
 from torch import nn
 
-from bench import datastore, files
+from bench import datastore, downloads, files
 from bench.engine import device as devices
 from bench.engine import evaluation, profiling
+from bench.engine.data import open_test
 from bench.engine.rehearsal import rehearse
-from bench.engine.setup import offer_of, open_test, set_up
+from bench.engine.setup import offer_of, set_up
 from bench.engine.training import Diverged, Training, train
 from bench.errors import BenchError
 from bench.records import EpochMetrics, JobKind, Purpose, RunSpec, RunStatus
+from bench.specs import Task
 from bench.text import one_line
 
+PROGRESS_SECONDS = 0.2
 Emit = Callable[[dict[str, Any]], None]
 
 
@@ -84,8 +87,19 @@ def _hello(payload: dict[str, Any], emit: Emit) -> dict[str, Any]:
 def _prepare(payload: dict[str, Any], emit: Emit) -> dict[str, Any]:
     spec = RunSpec.from_dict(payload["spec"])
     offer = offer_of(spec, "dataset")
-    stored = datastore.prepare(offer, spec.dataset, _path(spec.data_dir))
-    return {"dataset": datastore.describe(stored)}
+    request = datastore.request_of(spec)
+    last = time.perf_counter()
+
+    def progress(done: int, total: int) -> None:
+        nonlocal last
+        if time.perf_counter() - last > PROGRESS_SECONDS or done == total:
+            last = time.perf_counter()
+            emit({"done": done, "total": total})
+
+    with downloads.offline(payload["offline"]):
+        stored = datastore.prepare(offer, spec.dataset, request, progress)
+    notes = datastore.notes(offer, spec.dataset, request)
+    return {"dataset": datastore.describe(stored), "notes": notes}
 
 
 def _rehearse(payload: dict[str, Any], emit: Emit) -> dict[str, Any]:
@@ -103,6 +117,7 @@ def _run(payload: dict[str, Any], emit: Emit) -> dict[str, Any]:
     protocol = spec.protocol
     clock.mark("setup_seconds")
 
+    data = setup.data
     with (folder / "epochs.jsonl").open("w", encoding="utf-8") as epochs_file:
 
         def report(metrics: EpochMetrics) -> None:
@@ -116,31 +131,41 @@ def _run(payload: dict[str, Any], emit: Emit) -> dict[str, Any]:
             loss=setup.loss,
             factors=setup.factors,
             epochs=protocol["epochs"],
-            batch_size=setup.batch_size,
+            batch_size=data.batch_size,
             seed=spec.seed,
             device=setup.device,
             precision=setup.precision,
             select=protocol["select"],
+            question=data.question,
         )
-        trained = train(job, setup.train, setup.val, report)
+        trained = train(job, data.train, data.val, report)
     assert trained.val is not None
     clock.skip(trained.train_seconds, "train_seconds")
     clock.skip(trained.evaluation_seconds, "evaluation_seconds")
     clock.mark("reporting_seconds")
 
-    metrics = {"val": evaluation.metrics(trained.val)}
-    arrays = trained.val.arrays("val")
+    splits = {"val": trained.val}
     if spec.purpose is Purpose.FINAL:
         # The one place where the test split is opened: after training, once.
-        test = open_test(spec, setup)
-        predictions = evaluation.predict(setup.model, test, setup.device, setup.precision)
-        if not np.isfinite(predictions.probabilities).all():
+        test = open_test(spec, data, setup.device, setup.where["dataset"])
+        splits["test"] = evaluation.predict(
+            setup.model, test, data.question, setup.device, setup.precision
+        )
+        if not np.isfinite(splits["test"].probabilities).all():
             raise Diverged("the predictions on test are not finite")
-        metrics["test"] = evaluation.metrics(predictions)
-        arrays.update(predictions.arrays("test"))
+    threshold = None
+    if data.question.task is Task.MULTI_LABEL:
+        threshold = evaluation.decide(trained.val, protocol["threshold"])
+        splits = {split: said.at(threshold) for split, said in splits.items()}
+    metrics = {split: said.metrics() for split, said in splits.items()}
+    arrays = {
+        name: values
+        for split, said in splits.items()
+        for name, values in said.arrays(split).items()
+    }
     clock.mark("evaluation_seconds")
 
-    profile = profiling.profile(setup.model, setup.val, setup.device, setup.precision)
+    profile = profiling.profile(setup.model, data.val, setup.device, setup.precision)
     clock.mark("profiling_seconds")
 
     buffer = io.BytesIO()
@@ -164,12 +189,17 @@ def _run(payload: dict[str, Any], emit: Emit) -> dict[str, Any]:
             **devices.environment(setup.device, setup.threads, setup.precision, spec.mode),
             "workers": payload["workers"],
             "shared_device": payload["workers"] > 1,
-            "classes": list(setup.class_names),
-            "train_items": len(setup.train),
-            "val_split": setup.val_origin,
-            "batch_size": setup.batch_size,
-            "mean": setup.train.mean.flatten().tolist(),
-            "std": setup.train.std.flatten().tolist(),
+            "task": str(data.question.task),
+            "classes": list(data.question.classes),
+            "threshold": threshold,
+            "train_items": len(data.train),
+            **{f"{split}_split": origin for split, origin in data.origins.items()},
+            "batch_size": data.batch_size,
+            "normalized_by": data.normalized_by,
+            "mean": data.train.mean.flatten().tolist(),
+            "std": data.train.std.flatten().tolist(),
+            "stored_images": list(data.stored.image_shape),
+            "placement": data.train.images.name,
         },
     }
 
@@ -210,7 +240,3 @@ def _save_weights(model: nn.Module, path: Path) -> None:
     with files.atomic_open(path) as file:
         # save_model wants a path; it handles tensors that several modules share.
         save_model(model, file.name)
-
-
-def _path(text: str | None) -> Path | None:
-    return Path(text) if text else None

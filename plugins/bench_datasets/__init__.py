@@ -1,9 +1,10 @@
-"""The built-in datasets: one file for each, and one table for those that torchvision fetches."""
+"""The built-in datasets: one file for each, one table for those of torchvision, and the sources."""
 
 from __future__ import annotations
 
 import bench
 from bench_datasets import digits, fashion_mnist, fashion_mnist_mini, torchvision_sets
+from bench_datasets.sources import SOURCES
 
 
 @bench.hookimpl
@@ -14,4 +15,5 @@ def register_datasets() -> list[bench.Dataset]:
         fashion_mnist.DATASET,
         digits.DATASET,
         *torchvision_sets.DATASETS,
+        *SOURCES,
     ]

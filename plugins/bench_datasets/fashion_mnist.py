@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import bench
+from bench.downloads import fetch, refuse_offline
 from bench.text import one_line
 from bench_datasets import idx
 from bench_datasets.folders import download_folder
@@ -29,6 +30,15 @@ STEMS = (
     "t10k-images-idx3-ubyte",
     "t10k-labels-idx1-ubyte",
 )
+URL = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/"
+MD5 = (
+    "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
+    "25c81989df183df01b3e8a0aad5dffbe",
+    "bef4ecab320f06d8554ea6380940ec79",
+    "bb300cfdad3c16e7a12a480ee83cd310",
+)
+"""The checksums of the gzipped files, as the publisher gives them, in the order of `STEMS`."""
+
 SYSTEM_FOLDER = Path("/usr/share/datasets/fashion-mnist")
 """Where the Debian package `dataset-fashion-mnist` puts the files."""
 
@@ -90,21 +100,21 @@ def _find(folder: Path, stem: str) -> Path | None:
 
 
 def _download() -> list[Path]:
-    """Fetch the files with torchvision, which knows their addresses and checksums."""
-    from torchvision.datasets import FashionMNIST
-
-    target = download_folder()
+    """Fetch the files; they are read as they come, so nothing is unpacked."""
+    raw = download_folder() / "FashionMNIST" / "raw"
+    refuse_offline("dataset `fashion-mnist`", f"take files of your own: {WAYS_OUT}")
     try:
-        FashionMNIST(str(target), download=True)
-    except Exception as error:  # whatever the network, the disk and torchvision come up with
+        return [
+            fetch(f"{URL}{stem}.gz", raw / f"{stem}.gz", md5=md5)
+            for stem, md5 in zip(STEMS, MD5, strict=True)
+        ]
+    except bench.BenchError as error:
         raise bench.DataError(
             f"the files of dataset `fashion-mnist` are not at hand, and downloading them to "
-            f"`{target}` failed ({one_line(str(error), 160)}); {WAYS_OUT}"
+            f"`{raw}` failed ({one_line(str(error), 200)}); {WAYS_OUT}"
         ) from error
-    return locate(target)
 
 
-# torchvision is not preloaded: only a download needs it.
 DATASET = bench.Dataset(
     name="fashion-mnist",
     load=load,

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import functools
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import bench
+from bench.downloads import refuse_offline
 from bench.text import one_line
 from bench_datasets.folders import download_folder
+from bench_datasets.remote import fetch_all, remotes
 from bench_datasets.stratified import stratified_split
 
 Arguments = Mapping[str, Any]
@@ -82,23 +84,38 @@ def _load(source: Source, data_dir: Path | None, image_size: int | None = None) 
 
 def _read(source: Source, data_dir: Path | None, asked: Arguments) -> Any:
     """Return one split as torchvision's dataset, downloaded into the root if need be."""
-    import numpy as np
     from torchvision import datasets
 
     root = data_dir or download_folder()
-    reader = getattr(datasets, source.reader)
+    reader = functools.partial(getattr(datasets, source.reader), str(root))
     try:
-        with warnings.catch_warnings():
-            # NumPy 2.4.0 to 2.4.4 warn of CIFAR's old pickles (numpy/numpy#31177).
-            warnings.simplefilter("ignore", np.exceptions.VisibleDeprecationWarning)
-            return reader(str(root), **source.arguments, **asked, download=source.downloads)
+        return _quiet(reader, **source.arguments, **asked, download=False)
+    except Exception as error:  # whatever the disk and torchvision come up with
+        if not source.downloads:
+            raise _failed(source, root, "read from", error) from error
+    refuse_offline(f"dataset `{source.name}`", "name with `--data-dir` a folder that holds it")
+    try:
+        fetch_all(remotes(reader.func, root))
+        return _quiet(reader, **source.arguments, **asked, download=True)
     except Exception as error:  # whatever the network, the disk and torchvision come up with
-        action = "read from or downloaded to" if source.downloads else "read from"
-        raise bench.DataError(
-            f"dataset `{source.name}` could not be {action} `{root}` "
-            f"({one_line(str(error), 160)}); `--data-dir` names a folder that holds it "
-            f"as torchvision's `{source.reader}` lays it out"
-        ) from error
+        raise _failed(source, root, "read from or downloaded to", error) from error
+
+
+def _quiet(reader: Callable[..., Any], **arguments: Any) -> Any:
+    import numpy as np
+
+    with warnings.catch_warnings():
+        # NumPy 2.4.0 to 2.4.4 warn of CIFAR's old pickles (numpy/numpy#31177).
+        warnings.simplefilter("ignore", np.exceptions.VisibleDeprecationWarning)
+        return reader(**arguments)
+
+
+def _failed(source: Source, root: Path, action: str, error: Exception) -> bench.DataError:
+    return bench.DataError(
+        f"dataset `{source.name}` could not be {action} `{root}` "
+        f"({one_line(str(error), 160)}); `--data-dir` names a folder that holds it "
+        f"as torchvision's `{source.reader}` lays it out"
+    )
 
 
 def _arrays(part: Any, transposed: bool) -> Any:

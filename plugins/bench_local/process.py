@@ -64,7 +64,7 @@ def die_with_parent(life: Connection) -> None:
 
 def _carry_out(engine: Any, job: Job, connection: Connection) -> None:
     def emit(metrics: dict[str, Any]) -> None:
-        connection.send({"kind": JobEventKind.EPOCH, "data": metrics})
+        connection.send({"kind": JobEventKind.PROGRESS, "data": metrics})
 
     connection.send({"kind": JobEventKind.STARTED, "data": {"pid": os.getpid()}})
     with _output_to(job.log):

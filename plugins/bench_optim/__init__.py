@@ -6,6 +6,7 @@ import bench
 from bench_optim import (
     adam,
     adamw,
+    binary_cross_entropy,
     constant,
     cosine,
     cross_entropy,
@@ -43,4 +44,4 @@ def register_schedules() -> list[bench.Schedule]:
 @bench.hookimpl
 def register_losses() -> list[bench.Loss]:
     """Return the built-in losses."""
-    return [cross_entropy.LOSS, mse.LOSS]
+    return [cross_entropy.LOSS, mse.LOSS, binary_cross_entropy.LOSS]

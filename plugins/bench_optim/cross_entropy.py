@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 def build(num_classes: int, *, label_smoothing: float = 0.0) -> nn.Module:
     """Cross-entropy of the softmax, the mean over the batch.
 
+    Labels may be classes (N,), or probabilities (N, C) where images were mixed.
+
     Args:
         num_classes: not used; the logits tell it.
         label_smoothing: probability, 0 to 1, that is taken from the true class and shared out

@@ -20,14 +20,17 @@ def build(num_classes: int) -> Callable[[Tensor, Tensor], Tensor]:
     is confidently wrong, so it wants a higher learning rate of optimizers that do not rescale.
 
     Args:
-        num_classes: length of the one-hot labels.
+        num_classes: length of the one-hot labels; where images were mixed, labels are
+            probabilities (N, C) already.
     """
     from torch.nn import functional
 
     def loss(logits: Tensor, labels: Tensor) -> Tensor:
         # float32 also under bfloat16 autocast: squares of small differences need the digits.
         probabilities = functional.softmax(logits.float(), dim=-1)
-        targets = functional.one_hot(labels, num_classes).to(probabilities.dtype)
+        if labels.ndim == 1:
+            labels = functional.one_hot(labels, num_classes)
+        targets = labels.to(probabilities.dtype)
         return functional.mse_loss(probabilities, targets)
 
     return loss

@@ -1,0 +1,191 @@
+"""A run's images and labels: selected, placed, sized, normalised. Test is opened apart, once."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from bench import selection, stored
+from bench.engine import device as devices
+from bench.engine import pipeline, placement
+from bench.engine.augment import Augmenter
+from bench.engine.evaluation import EVALUATION_BATCH, Question
+from bench.errors import PluginError
+from bench.records import RunSpec
+from bench.registry import Offer
+from bench.selection import Selection, Subset
+from bench.specs import ImageKind, Model
+from bench.stored import StoredDataset
+
+
+@dataclass(frozen=True)
+class RunData:
+    """What a run may see of its dataset before it has ended: everything but the test images.
+
+    Attributes:
+        stored: the dataset.
+        question: what is to be said of an image.
+        statistics: mean and std that images are normalised by.
+        normalized_by: where these come from, for the record.
+        size: height and width that the model gets, pixels.
+        batch_size: at most the number of training images.
+        counts: items by split, test included, also in a rehearsal.
+        origins: how each split was chosen, for the record.
+    """
+
+    stored: StoredDataset
+    question: Question
+    train: pipeline.Batches
+    val: pipeline.Batches
+    statistics: tuple[Tensor, Tensor]
+    normalized_by: str
+    size: int
+    batch_size: int
+    counts: dict[str, int]
+    origins: dict[str, str]
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Return the steps of an epoch of the whole training split."""
+        return math.ceil(self.counts["train"] / self.batch_size)
+
+
+@dataclass(frozen=True)
+class View:
+    """A dataset as a run's protocol sees it, before any image is placed."""
+
+    stored: StoredDataset
+    chosen: Selection
+
+    @property
+    def channels(self) -> int:
+        """Return the channels of the stored images."""
+        return self.stored.image_shape[2]
+
+    @property
+    def wanted_size(self) -> int:
+        """Return the dataset's own height and width, pixels, where nobody names another."""
+        return max(self.stored.image_shape[:2])
+
+
+def view(spec: RunSpec, where: str) -> View:
+    """Open a run's dataset and choose the items of its splits."""
+    opened = stored.open_stored(spec.fingerprint, spec.variant)
+    return View(opened, selection.select(opened, spec.protocol, where))
+
+
+def place(
+    spec: RunSpec,
+    seen: View,
+    size: int,
+    device: str,
+    model: Offer,
+    transforms: Sequence[object],
+    *,
+    rehearsal: bool,
+) -> RunData:
+    """Place a run's training and validation images.
+
+    Args:
+        spec: the run.
+        seen: its dataset.
+        size: height and width that the model gets, pixels.
+        device: `cpu` or `cuda`.
+        model: whose own mean and std may be wanted.
+        transforms: what changes the training images.
+        rehearsal: whether a few images are enough.
+    """
+    chosen = seen.chosen
+    statistics, normalized_by = _statistics(spec, seen, model)
+    batch_size = min(spec.protocol["batch_size"], len(chosen.train))
+    train, val = chosen.train, chosen.val
+    if rehearsal:
+        # Two batches show what the whole set would: the rest need not be placed on the device.
+        train, val = train.first(2 * batch_size), val.first(EVALUATION_BATCH)
+    batches = _batches(spec, seen, train, size, statistics, device)
+    if transforms:
+        augmenter = Augmenter(transforms, spec.seed, len(train))  # type: ignore[arg-type]
+        batches = dataclasses.replace(batches, augmenter=augmenter)
+    splits = {"train": chosen.train, "val": chosen.val, "test": chosen.test}
+    return RunData(
+        stored=seen.stored,
+        question=Question(chosen.task, chosen.classes, chosen.taxonomy),
+        train=batches,
+        val=_batches(spec, seen, val, size, statistics, device),
+        statistics=statistics,
+        normalized_by=normalized_by,
+        size=size,
+        batch_size=batch_size,
+        counts={split: len(subset) for split, subset in splits.items()},
+        origins={split: subset.origin for split, subset in splits.items()},
+    )
+
+
+def open_test(spec: RunSpec, data: RunData, device: str, where: str) -> pipeline.Batches:
+    """Return the test split, prepared as the training images were; called once, at the end."""
+    seen = view(spec, where)
+    return _batches(spec, seen, seen.chosen.test, data.size, data.statistics, device)
+
+
+def image_kind(spec: RunSpec, channels: int) -> ImageKind:
+    """Return what turning an image does to its meaning: as the protocol says, else a guess."""
+    wanted = spec.protocol["image_kind"]
+    if wanted != "auto":
+        return ImageKind(wanted)
+    # Gray sets are mostly digits, letters and drawings, which a mirror would spoil.
+    return ImageKind.PHOTO if channels == 3 else ImageKind.SYMBOL
+
+
+def _batches(
+    spec: RunSpec,
+    seen: View,
+    subset: Subset,
+    size: int,
+    statistics: tuple[Tensor, Tensor],
+    device: str,
+) -> pipeline.Batches:
+    how = spec.protocol["resize"]
+    images = seen.stored.images(subset.split)
+    labels = torch.from_numpy(subset.labels)
+    mean, std = (value.to(device) for value in statistics)
+    return pipeline.Batches(
+        images=pipeline.kept_at_size(
+            placement.place(images, subset.ids, device, spec.placement), size, how
+        ),
+        labels=(labels.to(torch.float32) if labels.ndim == 2 else labels).to(device),
+        ids=subset.ids,
+        size=size,
+        resize=how,
+        mean=mean,
+        std=std,
+        memory_format=devices.memory_format(device),
+        classes=len(seen.chosen.classes),
+    )
+
+
+def _statistics(spec: RunSpec, seen: View, model: Offer) -> tuple[tuple[Tensor, Tensor], str]:
+    """Return mean and std by channel, and where they come from."""
+    channels, wanted = seen.channels, spec.protocol["normalize"]
+    if wanted == "unit":
+        return pipeline.shaped([0.0] * channels, [1.0] * channels), "to [0, 1]"
+    if wanted == "standard":
+        train = seen.chosen.train
+        found = pipeline.statistics(seen.stored.images(train.split), train.ids)
+        return found, "mean and std of the training images"
+    component = model.component
+    assert isinstance(component, Model)
+    where = f"model `{model.name}` of plugin {model.plugin.label}"
+    if component.preprocessing is None:
+        raise PluginError(f"{where} names no mean and std of its own; use `--normalize standard`")
+    own = component.preprocessing(**spec.model.params)
+    mean, std = list(own.mean), list(own.std)
+    if channels == 1:  # the mean of the colours is what a gray image has in each of them
+        mean, std = [sum(mean) / len(mean)], [sum(std) / len(std)]
+    if len(mean) != channels or len(std) != channels or min(std) <= 0:
+        raise PluginError(f"{where} gives mean {mean} and std {std} for {channels} channels")
+    return pipeline.shaped(mean, std), "the model's own mean and std"

@@ -1,0 +1,419 @@
+"""What a dataset's `load` returned: checked, and readable item by item.
+
+Three forms come in (arrays, files, and sequences in the manner of torchvision) and one goes out:
+a `Part` for each split, which gives the pixels and the label of one item at a time, so that a set
+of any size is stored without ever being in memory as a whole.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from bench import decoding, hardware
+from bench.decoding import Pixels, UnreadableImage
+from bench.errors import BenchError, DataError, PluginError
+from bench.specs import Files, Splits, Task
+from bench.text import listing, one_line
+
+SPLITS = ("train", "val", "test")
+DEFAULT_EDGE = 224
+"""Images that differ in size are stored no larger than this unless somebody asks for it."""
+
+Labels = npt.NDArray[Any]
+
+
+class Part(Protocol):
+    """One split on its way into the store.
+
+    Attributes:
+        where: how messages name it.
+        labels: (N,) int64 or (N, C) uint8; None until every item was read.
+        threaded: whether several threads may read at a time.
+        repeatable: whether its headers tell sizes without reading any pixels.
+    """
+
+    where: str
+    labels: Labels | None
+    threaded: bool
+
+    def __len__(self) -> int:
+        """Return the number of items."""
+
+    def read(self, index: int) -> tuple[Pixels, Any]:
+        """Return an item's pixels, (H, W) or (H, W, 3), and its label."""
+
+    def name(self, index: int) -> str:
+        """Return how an item is called."""
+
+
+@dataclass
+class Shapes:
+    """What is known of the images of a dataset before they are brought to one size.
+
+    Attributes:
+        uniform: height and width, where all images share them.
+        gray: whether all images have one channel.
+        edge: median of the shorter edges, pixels.
+    """
+
+    uniform: tuple[int, int] | None
+    gray: bool
+    edge: int
+
+
+@dataclass
+class Intake:
+    """A dataset on its way into the store.
+
+    Attributes:
+        classes: empty until the labels are known, where the plugin names none.
+        unlabelled: number of images that are there to be predicted.
+    """
+
+    where: str
+    parts: dict[str, Part]
+    classes: tuple[str, ...]
+    taxonomy: tuple[tuple[str, ...], ...]
+    image_size: int | None
+    unlabelled: int = 0
+    excluded: int = 0
+
+
+@dataclass
+class ArrayPart:
+    """Images (N, H, W) or (N, H, W, C) uint8, and their labels."""
+
+    where: str
+    images: npt.NDArray[np.uint8]
+    labels: Labels | None
+    threaded: bool = True
+
+    def __len__(self) -> int:
+        """Return the number of items."""
+        return len(self.images)
+
+    def read(self, index: int) -> tuple[Pixels, Any]:
+        """Return an item's pixels and label."""
+        assert self.labels is not None
+        pixels = self.images[index]
+        return pixels[..., 0] if pixels.shape[2:] == (1,) else pixels, self.labels[index]
+
+    def name(self, index: int) -> str:
+        """Return the item's place."""
+        return f"item {index}"
+
+
+@dataclass
+class FilesPart:
+    """Image files and their labels."""
+
+    where: str
+    files: Files
+    labels: Labels | None
+    threaded: bool = True
+
+    def __len__(self) -> int:
+        """Return the number of items."""
+        return len(self.files)
+
+    def read(self, index: int) -> tuple[Pixels, Any]:
+        """Decode a file."""
+        assert self.labels is not None
+        return decoding.read_image(Path(self.files.paths[index])), self.labels[index]
+
+    def name(self, index: int) -> str:
+        """Return the file's name, as the plugin gave it, or its path."""
+        return str((self.files.names or self.files.paths)[index])
+
+
+@dataclass
+class SequencePart:
+    """A sequence of (PIL image or array, integer), which may be anything behind that."""
+
+    where: str
+    content: Any
+    labels: Labels | None = None
+    threaded: bool = False
+
+    def __len__(self) -> int:
+        """Return the number of items."""
+        return len(self.content)
+
+    def read(self, index: int) -> tuple[Pixels, Any]:
+        """Ask for an item and check it."""
+        item = f"{self.where}: item {index}"
+        try:
+            pair = self.content[index]
+        except BenchError:
+            raise
+        except Exception as error:  # whatever a plugin or a picture's decoder raises
+            raise DataError(_unreadable(item, error)) from error
+        try:
+            image, label = pair
+        except (TypeError, ValueError) as error:
+            raise PluginError(f"{item} is no pair of image and label") from error
+        try:
+            is_picture = isinstance(image, Image.Image)
+            pixels = decoding.to_pixels(image) if is_picture else np.asarray(image)
+        except Exception as error:
+            raise DataError(_unreadable(item, error)) from error
+        if pixels.ndim == 3 and pixels.shape[-1] == 1:
+            pixels = pixels[..., 0]
+        if pixels.ndim < 2:
+            raise PluginError(f"{item} is no image but {type(image).__name__}")
+        if pixels.ndim > 3 or pixels.shape[2:] not in ((), (3,)):
+            raise PluginError(
+                f"{item} has shape {pixels.shape}; (H, W), (H, W, 1) or (H, W, 3) is needed"
+            )
+        if pixels.dtype != np.uint8:
+            raise PluginError(f"{item} is {pixels.dtype}; uint8 is needed")
+        return pixels, _one_label(label, item)
+
+    def name(self, index: int) -> str:
+        """Return the item's place."""
+        return f"item {index}"
+
+
+def receive(splits: Any, where: str, exclude: frozenset[str] = frozenset()) -> Intake:
+    """Check what a plugin returned, as far as that goes without reading the images.
+
+    Args:
+        splits: what `load` returned.
+        where: the dataset and its plugin, for messages.
+        exclude: names or paths of files to leave out.
+
+    Raises:
+        PluginError: naming the plugin, the split and the offending value.
+        DataError: nothing is left.
+    """
+    if not isinstance(splits, Splits):
+        raise PluginError(f"{where} returned {type(splits).__name__}, not bench.Splits")
+    parts: dict[str, Part] = {}
+    excluded = 0
+    for split in SPLITS:
+        content = getattr(splits, split)
+        if content is None:
+            if split == "train":
+                raise PluginError(f"{where} has no train split")
+            continue
+        if isinstance(content, Files) and exclude:
+            kept = _without(content, exclude)
+            excluded += len(content) - len(kept)
+            content = kept
+        parts[split] = _part(content, f"{where}: {split}")
+    taxonomy = tuple(tuple(map(str, path)) for path in splits.taxonomy)
+    classes = tuple(str(name) for name in splits.classes)
+    if taxonomy and len(taxonomy) != len(classes):
+        raise PluginError(
+            f"{where} has {len(classes)} classes, but a taxonomy of {len(taxonomy)} paths"
+        )
+    unlabelled = len(splits.unlabelled) if splits.unlabelled is not None else 0
+    return Intake(where, parts, classes, taxonomy, splits.image_size, unlabelled, excluded)
+
+
+def class_names(intake: Intake, labels: Mapping[str, Labels]) -> tuple[str, ...]:
+    """Return the class names, and raise PluginError where a label does not fit them."""
+    where = intake.where
+    for split, values in labels.items():
+        if values.ndim != labels["train"].ndim:
+            raise PluginError(f"{where}: {split} and train are labelled in different ways")
+    if labels["train"].ndim == 2:
+        return _multi_label_names(intake, labels)
+    count = len(intake.classes) or int(labels["train"].max()) + 1
+    if count < 2:
+        raise PluginError(f"{where} has {count} class; two or more are needed")
+    for split, values in labels.items():
+        low, high = int(values.min()), int(values.max())
+        if low < 0 or high >= count:
+            wrong = low if low < 0 else high
+            raise PluginError(
+                f"{where}: {split} holds label {wrong}, "
+                f"but {count} classes are labelled 0 to {count - 1}"
+            )
+    return intake.classes or tuple(map(str, range(count)))
+
+
+def task_of(labels: Labels, classes: Sequence[str], taxonomy: Sequence[Sequence[str]]) -> Task:
+    """Return what the labels of a dataset ask for."""
+    if labels.ndim == 2:
+        return Task.MULTI_LABEL
+    if taxonomy:
+        return Task.HIERARCHICAL
+    return Task.BINARY if len(classes) == 2 else Task.MULTI_CLASS
+
+
+@dataclass
+class Survey:
+    """What the headers of a dataset's images tell.
+
+    Attributes:
+        shapes: None where only reading the images would tell.
+        bad: by split, the files that are no images, with what is wrong.
+    """
+
+    shapes: Shapes | None
+    bad: dict[str, dict[int, str]] = field(default_factory=dict)
+
+
+def survey(parts: Mapping[str, Part], *, read: bool = False) -> Survey:
+    """Look at sizes and channels; with `read`, at the price of decoding where nothing else tells.
+
+    Raises:
+        BenchError: an item that is no file cannot be read.
+    """
+    sizes: list[npt.NDArray[np.int64]] = []
+    bad: dict[str, dict[int, str]] = {}
+    for split, part in parts.items():
+        if isinstance(part, ArrayPart):
+            height, width = part.images.shape[1:3]
+            gray = part.images.ndim == 3 or part.images.shape[3] == 1
+            sizes.append(np.array([[height, width, gray]]).repeat(len(part), 0))
+        elif isinstance(part, FilesPart):
+            found, bad[split] = _headers(part)
+            sizes.append(found)
+        elif read:
+            pixels = (part.read(index)[0] for index in range(len(part)))
+            sizes.append(np.array([[*array.shape[:2], array.ndim == 2] for array in pixels]))
+        else:
+            return Survey(None)
+    table = np.concatenate(sizes)
+    if not len(table):
+        return Survey(Shapes(None, True, DEFAULT_EDGE), bad)
+    heights, widths, gray = table.T
+    same = len(np.unique(heights)) == 1 and len(np.unique(widths)) == 1
+    edge = int(np.median(np.minimum(heights, widths)))
+    return Survey(
+        Shapes((int(heights[0]), int(widths[0])) if same else None, bool(gray.all()), edge), bad
+    )
+
+
+def refuse(part: Part, bad: Mapping[int, str], *, all_known: bool) -> DataError:
+    """Return the error that names the files of a split that cannot be read."""
+    first = next(iter(bad))
+    name = part.files.paths[first] if isinstance(part, FilesPart) else part.name(first)
+    text = bad[first] if isinstance(part, SequencePart) else f"`{name}` {bad[first]}"
+    more = len(bad) - 1
+    if more:
+        others = listing([part.name(index) for index in list(bad)[1:4]], 3)
+        text += f"; so it is with {more} more: {others}" + ("" if more <= 3 else ", ...")
+    if not all_known:
+        text += "; others may follow"
+    return DataError(
+        f"{text}; `--on-bad skip` leaves such files out, `bench data check` finds them all"
+    )
+
+
+def _part(content: Any, where: str) -> Part:
+    part: Part
+    if isinstance(content, Files):
+        part = FilesPart(where, content, _labels(content.labels, len(content), where))
+        if content.names and len(content.names) != len(content):
+            raise PluginError(
+                f"{where} has {len(content)} files, but {len(content.names)} names for them"
+            )
+    elif isinstance(content, tuple | list) and len(content) == 2 and hasattr(content[0], "dtype"):
+        images = np.asarray(content[0])
+        if len(images) == 0:
+            raise PluginError(f"{where} is empty")
+        if images.ndim not in (3, 4) or (images.ndim == 4 and images.shape[-1] not in (1, 3)):
+            raise PluginError(
+                f"{where} images have shape {images.shape}; "
+                "(N, H, W), (N, H, W, 1) or (N, H, W, 3) is needed"
+            )
+        if images.dtype != np.uint8:
+            raise PluginError(f"{where} images are {images.dtype}; uint8 is needed")
+        part = ArrayPart(where, images, _labels(content[1], len(images), where))
+    elif hasattr(content, "__len__") and hasattr(content, "__getitem__"):
+        part = SequencePart(where, content)
+    else:
+        raise PluginError(
+            f"{where} is {type(content).__name__}; it must be a pair of arrays, bench.Files "
+            "or a sequence of (image, label)"
+        )
+    if len(part) == 0:
+        raise PluginError(f"{where} is empty")
+    return part
+
+
+def _labels(values: Any, count: int, where: str) -> Labels:
+    labels = np.asarray(values)
+    if labels.ndim not in (1, 2) or len(labels) != count:
+        raise PluginError(f"{where} has {count} images, but labels of shape {labels.shape}")
+    if count and not np.issubdtype(labels.dtype, np.integer):
+        raise PluginError(f"{where} labels are {labels.dtype}; integers are needed")
+    if labels.ndim == 1:
+        return labels.astype(np.int64)
+    if labels.size and (labels.min() < 0 or labels.max() > 1):
+        wrong = labels.max() if labels.max() > 1 else labels.min()
+        raise PluginError(f"{where} holds {wrong} among labels of 0 and 1 by class")
+    return labels.astype(np.uint8)
+
+
+def _one_label(label: Any, item: str) -> Any:
+    try:
+        return operator.index(label)
+    except TypeError:
+        values = np.asarray(label)
+        if values.ndim == 1 and np.issubdtype(values.dtype, np.integer):
+            return values.astype(np.uint8)
+        raise PluginError(
+            f"{item} has label {label!r}; an integer, or 0 and 1 by class, is needed"
+        ) from None
+
+
+def _multi_label_names(intake: Intake, labels: Mapping[str, Labels]) -> tuple[str, ...]:
+    width = labels["train"].shape[1]
+    for split, values in labels.items():
+        if values.shape[1] != width or (intake.classes and len(intake.classes) != width):
+            raise PluginError(
+                f"{intake.where}: {split} has {values.shape[1]} labels an image, train has {width} "
+                f"and {len(intake.classes)} are named"
+            )
+    return intake.classes or tuple(map(str, range(width)))
+
+
+def _without(files: Files, exclude: frozenset[str]) -> Files:
+    names = files.names or [str(path) for path in files.paths]
+    kept = [
+        index
+        for index, (path, name) in enumerate(zip(files.paths, names, strict=True))
+        if name not in exclude and str(path) not in exclude
+    ]
+    labels = np.asarray(files.labels)
+    return Files(
+        [files.paths[index] for index in kept],
+        labels[kept] if len(labels) else labels,
+        [names[index] for index in kept] if files.names else (),
+    )
+
+
+def _headers(part: FilesPart) -> tuple[npt.NDArray[np.int64], dict[int, str]]:
+    def look(index: int) -> tuple[int, int, bool] | str:
+        try:
+            header = decoding.read_header(Path(part.files.paths[index]))
+        except UnreadableImage as error:
+            return error.why
+        return header.height, header.width, header.gray
+
+    with ThreadPoolExecutor(hardware.cpu_count()) as pool:
+        found = list(pool.map(look, range(len(part)), chunksize=256))
+    sizes = [facts for facts in found if not isinstance(facts, str)]
+    bad = {index: facts for index, facts in enumerate(found) if isinstance(facts, str)}
+    return np.array(sizes, np.int64).reshape(-1, 3), bad
+
+
+def _unreadable(item: str, error: Exception) -> str:
+    return f"{item} cannot be read: {one_line(f'{type(error).__name__}: {error}')}"
+
+
+Progress = Callable[[int, int], None]
+"""Takes how many items were done, and how many there are."""

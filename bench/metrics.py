@@ -1,0 +1,177 @@
+"""Metrics of stored predictions: arrays in, plain numbers out.
+
+Everything is computed from what `predictions.npz` holds, so that whoever recomputes a metric from
+the file gets the same number. All averages are named; none is a mean of batch means.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bench.specs import Task
+
+PRIMARY = {
+    Task.BINARY: "accuracy",
+    Task.MULTI_CLASS: "accuracy",
+    Task.HIERARCHICAL: "accuracy",
+    Task.MULTI_LABEL: "mean_average_precision",
+}
+"""The metric that selects on val and ranks on test."""
+
+Array = npt.NDArray[Any]
+
+
+def compute(
+    task: Task,
+    labels: Array,
+    predicted: Array,
+    probabilities: Array,
+    classes: Sequence[str],
+    taxonomy: Sequence[Sequence[str]] = (),
+) -> dict[str, Any]:
+    """Return the metrics that suit a task, and `n`, the number of items.
+
+    Args:
+        task: what is said of an image.
+        labels: (N,) integers, or (N, C) of 0 and 1 for a multi-label task.
+        predicted: of the same shape: the class, or for each label whether it is said.
+        probabilities: (N, C) float16, as stored.
+        classes: names of the C classes.
+        taxonomy: for a hierarchical task, the path from the top of the tree to each class.
+    """
+    exact = probabilities.astype(np.float64)
+    if task is Task.MULTI_LABEL:
+        return _multi_label(labels, predicted, exact, classes)
+    result = _single_label(labels, predicted, exact)
+    if task is Task.BINARY:
+        result |= _second_class(labels, predicted)
+    if task is Task.HIERARCHICAL:
+        result |= _levels(labels, exact, taxonomy)
+    return result
+
+
+def score(metrics: dict[str, Any]) -> float:
+    """Return the metric that selects: the higher the better."""
+    return float(metrics.get("mean_average_precision", metrics["accuracy"]))
+
+
+def hits(labels: Array, predicted: Array) -> npt.NDArray[np.bool_]:
+    """Return for each item whether all that was said of it is right, (N,)."""
+    right = np.atleast_2d(labels.T == predicted.T)
+    return np.asarray(right.all(0), np.bool_)
+
+
+def best_threshold(labels: Array, probabilities: Array) -> float:
+    """Return the probability from which labels count as present that gives the highest macro F1.
+
+    One threshold for all labels, among those from 0.05 to 0.95: with one for each label, rare
+    labels would fit the noise of a small val split. Of equals the one nearest to 0.5 is taken.
+    """
+    candidates = sorted(np.round(np.arange(0.05, 0.951, 0.05), 2), key=lambda t: abs(t - 0.5))
+    scores = [_f1(labels, probabilities >= candidate).mean() for candidate in candidates]
+    return float(candidates[int(np.argmax(scores))])
+
+
+def average_precision(labels: Array, scores: Array) -> Array:
+    """Return the average precision of each label, (C,); NaN for labels that no item has.
+
+    Sum of precision times the step in recall over all thresholds, without interpolation
+    (scikit-learn's `average_precision_score`).
+    """
+    from sklearn.metrics import average_precision_score
+
+    result = np.full(labels.shape[1], np.nan)
+    for column in np.flatnonzero(labels.any(0)):
+        result[column] = average_precision_score(labels[:, column], scores[:, column])
+    return result
+
+
+def _single_label(labels: Array, predicted: Array, probabilities: Array) -> dict[str, Any]:
+    likelihood = probabilities[np.arange(len(labels)), labels]
+    likelihood = np.maximum(likelihood, np.finfo(np.float16).tiny)
+    return {
+        "accuracy": float((predicted == labels).mean()),
+        "log_loss": float(-np.log(likelihood).mean()),
+        "n": len(labels),
+    }
+
+
+def _second_class(labels: Array, predicted: Array) -> dict[str, float]:
+    """Return precision, recall and F1 of the second class, which counts as positive."""
+    truth, said = (labels == 1)[:, None], (predicted == 1)[:, None]
+    return {
+        "precision": float(_ratio((truth & said).sum(0), said.sum(0))[0]),
+        "recall": float(_ratio((truth & said).sum(0), truth.sum(0))[0]),
+        "f1": float(_f1(truth, said)[0]),
+    }
+
+
+def _levels(
+    labels: Array, probabilities: Array, taxonomy: Sequence[Sequence[str]]
+) -> dict[str, float]:
+    """Return the accuracy at each level of the tree, from the top (1) to the leaves.
+
+    At a level, a node has the probabilities of all leaves below it; a leaf that lies above a level
+    stands for itself there.
+    """
+    depth = max(len(path) for path in taxonomy)
+    result = {}
+    for level in range(1, depth + 1):
+        above = [tuple(path[:level]) for path in taxonomy]
+        nodes = sorted(set(above))
+        node_of = np.array([nodes.index(node) for node in above])
+        summed = np.zeros((len(labels), len(nodes)))
+        for leaf, node in enumerate(node_of):
+            summed[:, node] += probabilities[:, leaf]
+        right = summed.argmax(1) == node_of[labels]
+        result[f"accuracy_level_{level}"] = float(right.mean())
+    return result
+
+
+def _multi_label(
+    labels: Array, predicted: Array, probabilities: Array, classes: Sequence[str]
+) -> dict[str, Any]:
+    truth, said = labels.astype(bool), predicted.astype(bool)
+    both = (truth & said).sum(0)
+    precision, recall = _ratio(both, said.sum(0)), _ratio(both, truth.sum(0))
+    f1 = _f1(truth, said)
+    average = average_precision(labels, probabilities)
+    tiny = np.finfo(np.float16).tiny
+    likelihood = np.where(truth, probabilities, 1 - probabilities)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # no item with any label at all
+        mean_average = float(np.nanmean(average))
+    return {
+        "mean_average_precision": mean_average,
+        "accuracy": float(hits(truth, said).mean()),
+        "f1_macro": float(f1.mean()),
+        "f1_micro": float(_ratio(2 * both.sum(keepdims=True), said.sum() + truth.sum())[0]),
+        "log_loss": float(-np.log(np.maximum(likelihood, tiny)).mean()),
+        "n": len(labels),
+        "per_class": {
+            name: {
+                "precision": float(precision[column]),
+                "recall": float(recall[column]),
+                "f1": float(f1[column]),
+                "average_precision": float(average[column]),
+                "n": int(truth[:, column].sum()),
+            }
+            for column, name in enumerate(classes)
+        },
+    }
+
+
+def _f1(labels: Array, said: Array) -> Array:
+    """Return the F1 of each column; 0 where a label is neither there nor said."""
+    truth = labels.astype(bool)
+    return _ratio(2 * (truth & said).sum(0), truth.sum(0) + said.sum(0))
+
+
+def _ratio(part: Array, whole: Array) -> Array:
+    """Return part / whole, and 0 where there is nothing to divide by (scikit-learn's choice)."""
+    return np.divide(part, whole, out=np.zeros(np.shape(part)), where=np.asarray(whole) > 0)

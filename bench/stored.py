@@ -1,0 +1,178 @@
+"""A dataset as it lies on disk: opened in milliseconds, read by memory map or file by file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from bench import cache, decoding, files, hardware
+from bench.decoding import Resize
+from bench.errors import StoreError
+from bench.specs import Task
+
+Indices = npt.NDArray[np.int64]
+Labels = npt.NDArray[np.generic]
+
+
+class Images(Protocol):
+    """The images of one split, (N, H, W, C) uint8, wherever they are."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Return (N, H, W, C)."""
+
+    def __getitem__(self, ids: Indices, /) -> npt.NDArray[np.uint8]:
+        """Return the images at `ids` (B,) as (B, H, W, C)."""
+
+
+@dataclass(frozen=True)
+class StoredDataset:
+    """A dataset on disk, with its images at one size.
+
+    Attributes:
+        folder: holds the labels, and the images in its subfolder `variant`.
+        fingerprint: hash of the images, labels and class names as they came.
+        variant: the shape of the stored images, as a name.
+        classes: class names in the order of their labels.
+        taxonomy: the path from the top of the tree to each class; empty where there is no tree.
+        task: what the labels ask for.
+        image_shape: (H, W, C).
+        resize: how images that differ in size were brought to one; None where they did not.
+        counts: images by split; a split that the dataset lacks is absent.
+        streamed: whether images are decoded from their files each time.
+    """
+
+    folder: Path
+    fingerprint: str
+    variant: str
+    classes: tuple[str, ...]
+    taxonomy: tuple[tuple[str, ...], ...]
+    task: Task
+    image_shape: tuple[int, int, int]
+    resize: Resize | None
+    counts: Mapping[str, int]
+    streamed: bool = False
+
+    def images(self, split: str) -> Images:
+        """Return the images of a split; of `all`, those of every split one after the other."""
+        if split == "all":
+            return Joined([self.images(each) for each in self.counts])
+        folder = self.folder / self.variant
+        if not self.streamed:
+            images: Images = np.load(folder / f"{split}.images.npy", mmap_mode="r")
+            return images
+        paths = json.loads((folder / "paths.json").read_text("utf-8"))[split]
+        return Streamed([Path(path) for path in paths], self.image_shape, self.resize)
+
+    def labels(self, split: str) -> npt.NDArray[np.int64] | npt.NDArray[np.uint8]:
+        """Return the labels of a split, (N,) int64 or (N, C) uint8 of 0 and 1; or of `all`."""
+        if split == "all":
+            return np.concatenate([self.labels(each) for each in self.counts])
+        labels: npt.NDArray[np.int64] = np.load(self.folder / f"{split}.labels.npy")
+        return labels
+
+
+def open_stored(fingerprint: str, variant: str) -> StoredDataset:
+    """Return a stored dataset.
+
+    Raises:
+        StoreError: it is not in the store, or it is damaged.
+    """
+    root = files.cache_folder() / "datasets"
+    folder = root / fingerprint
+    try:
+        about = json.loads((folder / "about.json").read_text("utf-8"))
+        inner = json.loads((folder / variant / "about.json").read_text("utf-8"))
+        height, width, channels = inner["image_shape"]
+        cache.touch(folder / variant)
+        for split, count in about["counts"].items():
+            (folder / f"{split}.labels.npy").stat()
+            whole = count * height * width * channels
+            if inner["streamed"]:
+                (folder / variant / "paths.json").stat()
+            elif (folder / variant / f"{split}.images.npy").stat().st_size < whole:
+                raise ValueError(f"the images of {split} are cut")
+        return StoredDataset(
+            folder=folder,
+            fingerprint=fingerprint,
+            variant=variant,
+            classes=tuple(about["classes"]),
+            taxonomy=tuple(tuple(path) for path in about["taxonomy"]),
+            task=Task(about["task"]),
+            image_shape=(height, width, channels),
+            resize=inner["resize"],
+            counts=about["counts"],
+            streamed=inner["streamed"],
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise StoreError(f"dataset {fingerprint} ({variant}) is not in `{root}`") from error
+
+
+class Joined:
+    """The images of several splits as if they were one.
+
+    Attributes:
+        parts: the images of each.
+    """
+
+    def __init__(self, parts: Sequence[Images]) -> None:
+        self.parts = parts
+        self._starts = np.cumsum([0, *(part.shape[0] for part in parts)])
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Return (N, H, W, C)."""
+        return (int(self._starts[-1]), *self.parts[0].shape[1:])
+
+    def __getitem__(self, ids: Indices) -> npt.NDArray[np.uint8]:
+        """Return the images at `ids` (B,) as (B, H, W, C)."""
+        ids = np.asarray(ids)
+        result = np.empty((len(ids), *self.shape[1:]), np.uint8)
+        owners = np.searchsorted(self._starts, ids, side="right") - 1
+        for number, part in enumerate(self.parts):
+            mine = owners == number
+            if mine.any():
+                result[mine] = part[ids[mine] - self._starts[number]]
+        return result
+
+
+class Streamed:
+    """Images that are decoded from their files whenever they are asked for."""
+
+    def __init__(
+        self, paths: Sequence[Path], image_shape: tuple[int, int, int], resize: Resize | None
+    ) -> None:
+        self._paths = paths
+        self._image_shape = image_shape
+        self._resize = resize
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Return (N, H, W, C)."""
+        return (len(self._paths), *self._image_shape)
+
+    def __getitem__(self, ids: Indices) -> npt.NDArray[np.uint8]:
+        """Return the images at `ids` (B,) as (B, H, W, C).
+
+        Raises:
+            DataError: a file has gone or is damaged.
+        """
+        result = np.empty((len(ids), *self._image_shape), np.uint8)
+
+        def work(place: int) -> None:
+            pixels = decoding.read_image(self._paths[ids[place]])
+            if self._resize is not None:
+                pixels = decoding.fit(pixels, self._image_shape[0], self._resize)
+            result[place] = decoding.with_channels(pixels, self._image_shape[2])
+
+        with ThreadPoolExecutor(hardware.cpu_count()) as pool:
+            for _ in pool.map(work, range(len(ids))):
+                pass
+        return result

@@ -1,0 +1,233 @@
+"""Tables of labels: which files there are, which columns mean what."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import bench
+from bench.text import did_you_mean, listing, one_line
+from bench_datasets.sources import common
+
+IMAGE_COLUMNS = (
+    *("image", "images", "filename", "file_name", "file", "path", "filepath", "file_path"),
+    *("image_path", "imagepath", "image_name", "image_file", "img", "img_path", "img_name"),
+    *("image_id", "imageid", "id", "id_code", "name"),
+)
+LABEL_COLUMNS = (
+    *("label", "labels", "class", "classes", "target", "targets", "category", "categories"),
+    *("tag", "tags", "class_name", "class_id", "label_name", "y"),
+)
+SPLIT_COLUMNS = ("split", "set", "subset", "partition", "data_set")
+ON = ("1", "1.0", "true")
+OFF = ("0", "0.0", "false", "")
+SUFFIXES = (".csv", ".tsv")
+
+
+@dataclass
+class Table:
+    """A table as it stands in its file.
+
+    Attributes:
+        header: the names of the columns.
+        rows: the cells, as many in each row as in the header.
+    """
+
+    path: Path
+    header: list[str]
+    rows: list[list[str]]
+
+    def column(self, name: str) -> list[str]:
+        """Return the cells of a column, without the blanks around them."""
+        index = self.header.index(name)
+        return [row[index].strip() for row in self.rows]
+
+
+@dataclass
+class Labelled:
+    """The rows of one split.
+
+    Attributes:
+        images: what the table calls the images.
+        labels: for each image its labels in the order of the table; None where the table has no
+            labels at all, as for images to be predicted.
+        several: whether the table is of a kind that may give an image any number of labels.
+    """
+
+    path: Path
+    images: list[str]
+    labels: list[tuple[str, ...]] | None
+    several: bool
+
+
+def find(path: Path) -> dict[str, Path]:
+    """Return the tables by split; a lone table of no split's name counts as `train`.
+
+    Raises:
+        bench.DataError: there is none, or it is not clear which to take.
+    """
+    if path.is_file():
+        return {"train": path}
+    names = sorted(
+        entry.name
+        for entry in path.iterdir()
+        if entry.suffix.lower() in SUFFIXES
+        and not common.hidden(entry.name)
+        and not entry.name.lower().startswith("sample_submission")
+    )
+    if not names:
+        raise bench.DataError(
+            f"`{path}` holds no table; put `train.csv` there, or name the file after `csv:`"
+        )
+    if len(names) == 1 and common.split_of_file(names[0]) in (None, "train"):
+        return {"train": path / names[0]}
+    found: dict[str, Path] = {}
+    for name in names:
+        split = common.split_of_file(name)
+        if split in found:
+            raise bench.DataError(
+                f"`{path}` has two tables for {split}, `{found[split].name}` and `{name}`; keep one"
+            )
+        if split is not None:
+            found[split] = path / name
+    if "train" not in found:
+        raise bench.DataError(
+            f"`{path}` holds {len(names)} tables, {common.examples(names)}, but no `train.csv`; "
+            "name the file after `csv:`"
+        )
+    return found
+
+
+def read(path: Path) -> Table:
+    """Return a table with a header; cells are parted by commas, semicolons or tabs.
+
+    Raises:
+        bench.DataError: the file cannot be read, is empty, or its rows differ in length.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            first = file.readline()
+            file.seek(0)
+            rows = [row for row in csv.reader(file, delimiter=delimiter(first)) if any(row)]
+    except OSError as error:
+        raise bench.DataError(f"cannot read `{path}`: {error.strerror}") from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        reason = one_line(str(error), 100)
+        raise bench.DataError(
+            f"`{path}` is no table in UTF-8 ({reason}); save it as CSV again"
+        ) from error
+    if len(rows) < 2:
+        raise bench.DataError(f"`{path}` holds no rows below its header; fill it")
+    header = [cell.strip() for cell in rows[0]]
+    wrong = [index for index, row in enumerate(rows[1:], 2) if len(row) != len(header)]
+    if wrong:
+        raise bench.DataError(
+            f"`{path}`: {len(wrong)} of {len(rows) - 1} rows do not have {len(header)} cells as "
+            f"the header has, first row {wrong[0]}; mend them"
+        )
+    if len(set(header)) < len(header):
+        twice = next(name for name in header if header.count(name) > 1)
+        raise bench.DataError(f"`{path}` has two columns `{twice}`; rename one")
+    return Table(path, header, rows[1:])
+
+
+def delimiter(line: str) -> str:
+    """Return what parts the cells of a line: a comma unless others are more frequent."""
+    return max(",;\t", key=line.count)
+
+
+def take(
+    table: Table, whole: str, image_column: str, label_column: str, parted: bool
+) -> dict[str, Labelled]:
+    """Return the rows by split.
+
+    Args:
+        table: the table.
+        whole: the split that all rows are where nothing parts them.
+        image_column: the column of the images, where its name does not tell.
+        label_column: the column of the labels, likewise.
+        parted: whether a column `split` parts the rows.
+
+    Raises:
+        bench.DataError: a column is missing or holds what it must not.
+    """
+    image = _column(table, image_column, IMAGE_COLUMNS, "image_column")
+    if image is None:
+        raise bench.DataError(
+            f"`{table.path}` has no column that is known to name images, only "
+            f"{listing(table.header)}; name it with the param `image_column`"
+        )
+    split = _column(table, "", SPLIT_COLUMNS, "")
+    rest = [name for name in table.header if name not in (image, split)]
+    labels, several = _labels(table, label_column, rest)
+    images = table.column(image)
+    blank = [index for index, name in enumerate(images, 2) if not name]
+    if blank:
+        raise bench.DataError(
+            f"`{table.path}`: {len(blank)} of {len(images)} rows name no image, first row "
+            f"{blank[0]}; fill column `{image}`"
+        )
+    if split is None or not parted:
+        return {whole: Labelled(table.path, images, labels, several)}
+    groups: dict[str, list[int]] = {}
+    for index, cell in enumerate(table.column(split)):
+        groups.setdefault(common.split_of(cell) or cell, []).append(index)
+    unknown = [name for name in groups if name not in common.SPLIT_NAMES.values()]
+    if unknown or "train" not in groups:
+        problem = f"holds {common.examples(unknown)}" if unknown else "lacks `train`"
+        raise bench.DataError(
+            f"`{table.path}`: column `{split}` {problem}; it must hold `train`, `val` or `test`"
+        )
+    return {
+        name: Labelled(
+            table.path,
+            [images[index] for index in rows],
+            None if labels is None else [labels[index] for index in rows],
+            several,
+        )
+        for name, rows in groups.items()
+    }
+
+
+def _column(table: Table, wanted: str, known: Sequence[str], param: str) -> str | None:
+    if wanted:
+        if wanted not in table.header:
+            raise bench.DataError(
+                f"`{table.path}` has no column `{wanted}`{did_you_mean(wanted, table.header)}, "
+                f"only {listing(table.header)}; check the param `{param}`"
+            )
+        return wanted
+    lowered = {name.lower(): name for name in reversed(table.header)}
+    return next((lowered[name] for name in known if name in lowered), None)
+
+
+def _labels(
+    table: Table, wanted: str, rest: Sequence[str]
+) -> tuple[list[tuple[str, ...]] | None, bool]:
+    """Return each row's labels, and whether an image may have any number of them."""
+    column = _column(table, wanted, LABEL_COLUMNS, "label_column")
+    if column is None and len(rest) > 1:
+        columns = {name: [cell.lower() for cell in table.column(name)] for name in rest}
+        switches = [
+            name for name, cells in columns.items() if all(c in ON or c in OFF for c in cells)
+        ]
+        if len(switches) == len(rest):
+            flags = [[cell in ON for cell in columns[name]] for name in rest]
+            rows = zip(*flags, strict=True)
+            return [tuple(n for n, on in zip(rest, row, strict=True) if on) for row in rows], True
+        raise bench.DataError(
+            f"`{table.path}` has no column that is known to hold labels, and its columns "
+            f"{listing(rest)} are not all 0 and 1; name one with the param `label_column`"
+        )
+    if column is None:
+        if not rest:
+            return None, False
+        column = rest[0]
+    cells = table.column(column)
+    several = any("|" in cell for cell in cells)
+    return [
+        tuple(dict.fromkeys(part for part in map(str.strip, cell.split("|")) if part))
+        for cell in cells
+    ], several
