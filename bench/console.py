@@ -20,9 +20,9 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from bench import estimate, tables
+from bench import comparison, estimate, tables
 from bench.hookspecs import hookimpl
-from bench.leaderboard import Block, Leaderboard
+from bench.leaderboard import METRIC_NAMES, Block, Leaderboard
 from bench.plan import PlannedRun
 from bench.records import EpochMetrics, RunRecord, RunSpec, RunStatus
 from bench.text import duration, one_line
@@ -148,7 +148,9 @@ class Console:
         if record.status is RunStatus.OK:
             test = record.metrics["test"]
             seconds = duration(float(record.timing["wall_seconds"]))
-            text = f"test accuracy {test['accuracy']:.1%} of {test['n']:,}, {seconds}"
+            metric = comparison.metric_of(record)
+            name = METRIC_NAMES[metric]
+            text = f"test {name} {test[metric]:.1%} of {test['n']:,}, {seconds}"
             self._rich.print(Text(f"{self._progress()} {label}: {text}"))
         else:
             line = Text(f"{self._progress()} {label}: ")
@@ -286,22 +288,25 @@ def print_leaderboard(board: Leaderboard) -> None:
 
 
 GAP = 3  # blanks between two columns, padding and divider
-OPTIONAL_COLUMNS = ("input", "parameters", "images/s", "seeds", "train s", "val accuracy")
+OPTIONAL_COLUMNS = ("input", "parameters", "images/s", "seeds", "train s", "val")
 """Columns that give way on a narrow terminal, the first of them first."""
 
 
 def _block_table(block: Block, width: int) -> Table:
     """Return a block as a table that fits the terminal: columns give way, names never do."""
-    rows = [dict(zip(tables.HEADINGS, tables.cells(row), strict=True)) for row in block.rows]
-    headings = list(tables.HEADINGS)
+    rows = [tables.cells(row) for row in block.rows]
+    columns = tables.headings(block)
     if all(row["status"] == "ok" for row in rows):
-        headings.remove("status")
+        del columns["status"]
     # A cause may be long and is folded; it needs some room, but not all of its length.
-    room = {h: max(len(h), *(min(len(row[h]), 40) for row in rows)) for h in headings}
+    room = {
+        name: max(len(heading), *(min(len(row.get(name, "–")), 40) for row in rows))
+        for name, heading in columns.items()
+    }
     for optional in OPTIONAL_COLUMNS:
-        if sum(room[h] + GAP for h in headings) <= width:
+        if sum(room[name] + GAP for name in columns) <= width:
             break
-        headings.remove(optional)
+        del columns[optional]
     table = Table(
         title=Text(one_line(block.title), style="bold"),
         title_justify="left",
@@ -310,14 +315,14 @@ def _block_table(block: Block, width: int) -> Table:
         padding=(0, 1),
         pad_edge=False,
     )
-    for heading in headings:
-        left = heading in ("model", "optimizer", "test accuracy", "status")
+    for name, heading in columns.items():
+        left = name in ("model", "optimizer", "test", "status")
         table.add_column(
             heading,
             justify="left" if left else "right",
             overflow="fold",
-            min_width=None if heading == "status" else room[heading],
+            min_width=None if name == "status" else room[name],
         )
     for row in rows:
-        table.add_row(*(Text(one_line(row[heading])) for heading in headings))
+        table.add_row(*(Text(one_line(row.get(name, "–"))) for name in columns))
     return table

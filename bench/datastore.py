@@ -162,6 +162,13 @@ def notes(offer: Offer, ref: ComponentRef, request: Request) -> list[str]:
         )
     if excluded := note.get("excluded"):
         found.append(f"{excluded} file(s) of `{ref.name}` are left out by `{request.exclude}`")
+    if repeated := note.get("repeated"):
+        text = f"{repeated} image(s) of `{ref.name}` come more than once"
+        if conflicts := note.get("conflicts"):
+            text += f", {conflicts} of them under different labels"
+        if leaks := note.get("leaks"):
+            text += f", {leaks} in more than one split"
+        found.append(f"{text}: see `bench data check`")
     if unlabelled := note.get("unlabelled"):
         found.append(f"{unlabelled} image(s) of `{ref.name}` have no labels and are not used")
     return found
@@ -335,7 +342,7 @@ def _fill(
         files.write_text(images / "paths.json", files.dump_json(paths))
     # Written last: a folder with a description is a whole one.
     files.write_json(images / "about.json", {**inner, "streamed": stream})
-    fingerprint = _fingerprint(classes, taken.taxonomy, keys)
+    fingerprint = _fingerprint(classes, taken.taxonomy, keys, labels)
     _publish(temporary, fingerprint, shape.variant)
     note = {
         "fingerprint": fingerprint,
@@ -347,6 +354,7 @@ def _fill(
         "skipped": skipped,
         "excluded": taken.excluded,
         "unlabelled": taken.unlabelled,
+        **_repetitions(keys, labels),
     }
     return Written(open_stored(fingerprint, shape.variant), note, called)
 
@@ -393,7 +401,7 @@ def _read_part(
         if shapes.gray and pixels.ndim == 3:
             raise _Unlike
         labels[index] = label
-        keys[index] = np.void(_key(pixels, label))
+        keys[index] = np.void(_key(pixels))
         if images is not None:
             images[index] = shape.fit(pixels)
 
@@ -414,7 +422,9 @@ def _read_part(
     full = np.zeros((count, *np.shape(chosen[0])), np.uint8 if np.ndim(chosen[0]) else np.int64)
     full[kept] = chosen
     halves = keys[kept].view(">u8").reshape(-1, 2)
-    order = kept[np.lexsort((halves[:, 1], halves[:, 0]))]
+    # The same image under several labels: these decide, the columns of a set one by one.
+    columns = full[kept].reshape(len(kept), -1).T[::-1]
+    order = kept[np.lexsort((*columns, halves[:, 1], halves[:, 0]))]
     return _Read(full, keys, bad, order)
 
 
@@ -422,10 +432,9 @@ def _advance(progress: Progress, before: int, total: int, count: int) -> None:
     progress(before + count, total)
 
 
-def _key(pixels: Pixels, label: Any) -> bytes:
-    """Return what tells an item from others: a hash of its shape, pixels and label."""
-    told = repr((pixels.shape, np.asarray(label).tolist()))
-    hasher = hashlib.blake2b(told.encode(), digest_size=16)
+def _key(pixels: Pixels) -> bytes:
+    """Return what tells an image from others: a hash of its shape and pixels."""
+    hasher = hashlib.blake2b(repr(pixels.shape).encode(), digest_size=16)
     hasher.update(np.ascontiguousarray(pixels).data)
     return hasher.digest()
 
@@ -444,13 +453,34 @@ def _fingerprint(
     classes: tuple[str, ...],
     taxonomy: tuple[tuple[str, ...], ...],
     keys: Mapping[str, npt.NDArray[np.void]],
+    labels: Mapping[str, Labels],
 ) -> str:
     hasher = hashlib.sha256(json.dumps([list(classes), taxonomy]).encode())
     for split in intake.SPLITS:
         if split in keys:
             hasher.update(f"{split} {len(keys[split])}".encode())
             hasher.update(keys[split].tobytes())
+            hasher.update(labels[split].tobytes())
     return hasher.hexdigest()[:32]
+
+
+def _repetitions(
+    keys: Mapping[str, npt.NDArray[np.void]], labels: Mapping[str, Labels]
+) -> dict[str, int]:
+    """Return how many images come more than once, under several labels, and in several splits."""
+    splits = np.repeat(np.arange(len(keys)), [len(each) for each in keys.values()])
+    _, groups, counts = np.unique(
+        np.concatenate(list(keys.values())), return_inverse=True, return_counts=True
+    )
+    together = np.concatenate([each.reshape(len(each), -1) for each in labels.values()])
+    leaks = conflicts = 0
+    by_group = np.split(np.argsort(groups, kind="stable"), np.cumsum(counts)[:-1])
+    for group in np.flatnonzero(counts > 1):
+        members = by_group[group]
+        leaks += len(set(splits[members])) > 1
+        conflicts += len(np.unique(together[members], axis=0)) > 1
+    repeated = int((counts > 1).sum())
+    return {"repeated": repeated, "conflicts": conflicts, "leaks": leaks}
 
 
 def _publish(temporary: Path, fingerprint: str, variant: str) -> None:

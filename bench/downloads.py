@@ -12,11 +12,8 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import http.client
 import os
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -154,6 +151,9 @@ def _fetch(url: str, target: Path, kind: str, expected: str) -> None:
 
 def _receive(url: str, file: IO[bytes], kind: str) -> str:
     """Write what an address sends to a file and return its hash."""
+    # Imported here and below, since listing components needs none of it and it takes a while.
+    import urllib.request
+
     request = urllib.request.Request(url, headers={"User-Agent": "bench-harness"})
     hasher = _hasher(kind)
     received = 0
@@ -177,6 +177,8 @@ def _receive(url: str, file: IO[bytes], kind: str) -> str:
 
 
 def _read(response: Any) -> bytes:
+    import http.client
+
     try:
         chunk: bytes = response.read(_CHUNK)
     except (OSError, http.client.HTTPException) as error:
@@ -187,6 +189,9 @@ def _read(response: Any) -> bytes:
 @contextlib.contextmanager
 def _network(url: str) -> Iterator[None]:
     """Tell errors that may pass from those that will not."""
+    import http.client
+    import urllib.error
+
     try:
         yield
     except urllib.error.HTTPError as error:

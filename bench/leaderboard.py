@@ -6,21 +6,24 @@ is a row with its cause and no rank.
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
-from bench import stats
+from bench import comparison, stats
+from bench.comparison import AnswerBook, score_of
 from bench.records import Purpose, RunRecord, RunStatus, canonical
 from bench.store import Store
 
 SCHEMA = 1
-Correct = Callable[[RunRecord], "npt.NDArray[np.bool_] | None"]
+METRIC_NAMES = {"accuracy": "accuracy", "mean_average_precision": "mAP"}
+"""How tables call the metrics that rank."""
+SECONDARY = {
+    "accuracy": (),
+    "mean_average_precision": ("accuracy", "f1_macro", "f1_micro"),
+}
+"""What else a row tells of its test split, beside what ranks it."""
 
 
 @dataclass
@@ -30,7 +33,9 @@ class Row:
     Attributes:
         rank: 1 for the best and all that tie with it; None where no run succeeded.
         tie_group: 1, 2, ...; equal for rows that cannot be told apart from their group's best.
-        accuracy: test accuracy; its interval speaks of seeds with two or more, else of items.
+        metric: the name of the metric that ranks.
+        score: the metric on test; its interval speaks of seeds with two or more, else of items.
+        others: further metrics on test by name, means over seeds.
         noise: which noise the interval speaks of: `seeds` or `items`.
         n: test items of one run.
         shown_params: the params that tell this row from its neighbours, the optimizer's apart.
@@ -49,10 +54,12 @@ class Row:
     mode: str
     rank: int | None = None
     tie_group: int | None = None
-    accuracy: stats.Interval | None = None
+    metric: str = "accuracy"
+    score: stats.Interval | None = None
+    others: dict[str, float] = field(default_factory=dict)
     noise: str = ""
     n: int = 0
-    val_accuracy: float | None = None
+    val_score: float | None = None
     val_n: int = 0
     log_loss: float | None = None
     train_seconds: float | None = None
@@ -79,21 +86,23 @@ class Row:
     def to_dict(self) -> dict[str, Any]:
         """Return the row as `leaderboard.json` holds it."""
         metrics: dict[str, Any] = {}
-        if self.accuracy is not None:
-            interval = self.accuracy
-            metrics["accuracy"] = {
+        if self.score is not None:
+            interval = self.score
+            metrics[self.metric] = {
                 "mean": interval.mean,
                 "low": interval.low,
                 "high": interval.high,
                 "n": self.n,
                 "noise": self.noise,
             }
-            metrics["val_accuracy"] = {"mean": self.val_accuracy, "n": self.val_n}
+            metrics[f"val_{self.metric}"] = {"mean": self.val_score, "n": self.val_n}
             metrics["log_loss"] = {"mean": self.log_loss, "n": self.n}
+            metrics |= {name: {"mean": mean, "n": self.n} for name, mean in self.others.items()}
         names = ("rank", "tie_group", "dataset", "model", "optimizer", "params", "protocol")
         measured = ("train_seconds", "images_per_second", "latency_ms", "parameters", "flops")
         return {
             **{name: getattr(self, name) for name in names},
+            "metric": self.metric,
             "tuned": False,
             "trials": 0,
             "seeds": self.seeds,
@@ -116,12 +125,14 @@ class Block:
     Attributes:
         title: the dataset, and what tells this protocol from the other blocks'.
         answer: one sentence: which row to choose, or that they cannot be told apart.
-        gap: the smallest difference in accuracy that the test set resolves with one seed.
+        metric: what rows are ranked by.
+        gap: the smallest difference in it that the test set resolves with one seed.
     """
 
     title: str
     rows: list[Row]
     answer: str = ""
+    metric: str = "accuracy"
     gap: float | None = None
 
 
@@ -139,7 +150,12 @@ class Leaderboard:
     def to_dict(self) -> dict[str, Any]:
         """Return the content of `leaderboard.json`."""
         blocks = [
-            {"title": block.title, "answer": block.answer, "resolvable_gap": block.gap}
+            {
+                "title": block.title,
+                "answer": block.answer,
+                "metric": block.metric,
+                "resolvable_gap": block.gap,
+            }
             for block in self.blocks
         ]
         rows = [
@@ -151,8 +167,8 @@ class Leaderboard:
 
 
 SORTS: dict[str, tuple[Callable[[Row], Any], bool]] = {
-    "accuracy": (lambda row: row.accuracy.mean if row.accuracy else None, True),
-    "val_accuracy": (lambda row: row.val_accuracy, True),
+    "score": (lambda row: row.score.mean if row.score else None, True),
+    "val_score": (lambda row: row.val_score, True),
     "log_loss": (lambda row: row.log_loss, False),
     "train_seconds": (lambda row: row.train_seconds, False),
     "images_per_second": (lambda row: row.images_per_second, True),
@@ -162,7 +178,7 @@ SORTS: dict[str, tuple[Callable[[Row], Any], bool]] = {
 """What rows can be sorted by, and whether more is better."""
 
 
-def build(records: Iterable[RunRecord], store: Store, sort: str = "accuracy") -> Leaderboard:
+def build(records: Iterable[RunRecord], store: Store, sort: str = "score") -> Leaderboard:
     """Aggregate and rank the final runs among some records.
 
     Of a cell that was done with different code or versions, only the runs of the latest count:
@@ -171,14 +187,14 @@ def build(records: Iterable[RunRecord], store: Store, sort: str = "accuracy") ->
     blocks: dict[str, list[list[RunRecord]]] = {}
     for runs in _current(records):
         blocks.setdefault(_block_key(runs[0]), []).append(runs)
-    correct = functools.cache(lambda run_id: _correct(store, run_id))
+    book = AnswerBook(store)
     result = []
     for cells in blocks.values():
-        rows = [_row(runs) for runs in cells]
+        rows = [_row(runs, book) for runs in cells]
         _tell_apart(rows)
-        _rank(rows, lambda record: correct(record.id))
+        _rank(rows, book)
         block = Block("", _sorted(rows, sort))
-        _conclude(block, lambda record: correct(record.id))
+        _conclude(block, book)
         result.append(block)
     _name(result)
     result.sort(key=lambda block: block.title)
@@ -222,12 +238,12 @@ def _block_key(record: RunRecord) -> str:
     content = spec.key.get("dataset", {}).get("fingerprint")
     # A component that pins a field belongs beside those that leave it as the user wants it.
     asked = {**spec.protocol, **spec.pinned}
-    return canonical([spec.dataset.name, dict(spec.dataset.params), content, asked, spec.mode])
+    return canonical([spec.dataset.name, content, asked, spec.mode])
 
 
-def _row(records: list[RunRecord]) -> Row:
+def _row(records: list[RunRecord], book: AnswerBook) -> Row:
     records = sorted(records, key=lambda record: record.spec.seed)
-    ok = [record for record in records if _is_scored(record)]
+    ok = [record for record in records if comparison.is_scored(record)]
     first = (ok or records)[0]
     spec = first.spec
     row = Row(
@@ -246,10 +262,11 @@ def _row(records: list[RunRecord]) -> Row:
     )
     if not ok:
         return row
-    accuracies = [float(record.metrics["test"]["accuracy"]) for record in ok]
+    row.metric = comparison.metric_of(first)
     row.n = int(ok[0].metrics["test"]["n"])
-    row.accuracy, row.noise = _interval(accuracies, row.n)
-    row.val_accuracy = _mean(record.metrics["val"].get("accuracy") for record in ok)
+    row.score, row.noise = comparison.interval(ok, book)
+    row.val_score = _mean(score_of(record, "val") for record in ok)
+    row.others = _others(ok, row.metric)
     row.val_n = int(ok[0].metrics["val"]["n"])
     row.log_loss = _mean(record.metrics["test"].get("log_loss") for record in ok)
     row.train_seconds = _mean(record.timing.get("train_seconds") for record in ok)
@@ -261,24 +278,15 @@ def _row(records: list[RunRecord]) -> Row:
     return row
 
 
-def _interval(accuracies: list[float], n: int) -> tuple[stats.Interval, str]:
-    if len(accuracies) > 1 and len(set(accuracies)) > 1:
-        interval = stats.t_interval(accuracies)
-        # Few seeds can give an interval that leaves the range of a proportion.
-        low, high = max(0.0, interval.low), min(1.0, interval.high)
-        return stats.Interval(interval.mean, low, high), "seeds"
-    return stats.wilson(round(accuracies[0] * n), n), "items"
-
-
 def _errors(records: list[RunRecord]) -> list[str]:
     """Return each distinct failure once, with how many runs it befell."""
     counts: dict[str, int] = {}
     for record in records:
-        if _is_scored(record):
+        if comparison.is_scored(record):
             continue
         text = f"{record.status}: {record.error}" if record.error else str(record.status)
         if record.status is RunStatus.OK:
-            text = "its test accuracy is no number"
+            text = f"its test {comparison.metric_of(record)} is no number"
         counts[text] = counts.get(text, 0) + 1
     return [text if times == 1 else f"{times} × {text}" for text, times in counts.items()]
 
@@ -304,54 +312,48 @@ def _tell_apart(rows: list[Row]) -> None:
             row.shown_params[name] = row.protocol[name]
 
 
-def _rank(rows: list[Row], correct: Correct) -> None:
-    ranked = _sorted([row for row in rows if row.accuracy is not None], "accuracy")
-    groups = stats.tie_groups(len(ranked), lambda i, j: compare(ranked[i], ranked[j], correct).p)
+def _others(records: list[RunRecord], metric: str) -> dict[str, float]:
+    """Return what else is told of a row: a tree's levels, a multi-label task's other metrics."""
+    test = records[0].metrics["test"]
+    names = [*SECONDARY[metric], *(name for name in test if name.startswith("accuracy_level_"))]
+    means = {name: _mean(r.metrics["test"].get(name) for r in records) for name in names}
+    return {name: mean for name, mean in means.items() if mean is not None}
+
+
+def _rank(rows: list[Row], book: AnswerBook) -> None:
+    ranked = _sorted([row for row in rows if row.score is not None], "score")
+    groups = stats.tie_groups(len(ranked), lambda i, j: compare(ranked[i], ranked[j], book).p)
     first_of: dict[int, int] = {}
     for place, (row, group) in enumerate(zip(ranked, groups, strict=True), start=1):
         row.tie_group = group
         row.rank = first_of.setdefault(group, place)
 
 
-def compare(a: Row, b: Row, correct: Correct) -> stats.Difference:
-    """Compare the test accuracy of two rows of a block, as methods if seeds allow it.
-
-    With two seeds or more on both sides the seed means are compared. Otherwise it is the two
-    networks of one seed, item by item.
-    """
-    ok_a, ok_b = _succeeded(a), _succeeded(b)
-    if len(ok_a) > 1 and len(ok_b) > 1:
-        scores = [[float(r.metrics["test"]["accuracy"]) for r in ok] for ok in (ok_a, ok_b)]
-        if len({*scores[0]}) > 1 or len({*scores[1]}) > 1:
-            return stats.welch(scores[0], scores[1])
-    right_a, right_b = correct(ok_a[0]), correct(ok_b[0])
-    if right_a is not None and right_b is not None and len(right_a) == len(right_b):
-        return stats.mcnemar(right_a, right_b)
-    counts = [
-        (round(float(r.metrics["test"]["accuracy"]) * (n := int(r.metrics["test"]["n"]))), n)
-        for r in (ok_a[0], ok_b[0])
-    ]
-    return stats.proportions(*counts[0], *counts[1])
+def compare(a: Row, b: Row, book: AnswerBook) -> stats.Difference:
+    """Compare the scores of two rows of a block, as methods if seeds allow it."""
+    return comparison.compare(_succeeded(a), _succeeded(b), book)
 
 
-def _conclude(block: Block, correct: Correct) -> None:
+def _conclude(block: Block, book: AnswerBook) -> None:
     """Write the sentence that answers the question."""
-    ranked = _sorted([row for row in block.rows if row.rank is not None], "accuracy")
+    ranked = _sorted([row for row in block.rows if row.rank is not None], "score")
     if not ranked:
         block.answer = "no run succeeded; the status column says why"
         return
     best = ranked[0]
-    assert best.accuracy is not None
-    block.gap = stats.resolvable_gap(best.accuracy.mean, best.n)
+    assert best.score is not None
+    block.metric = best.metric
+    block.gap = comparison.resolvable_gap(_succeeded(best)[0], best.score)
     labels = _labels(block.rows)
     leader = labels[id(best)]
     items = f"{best.n:,} test images with {_seeds(best)}"
     if len(ranked) == 1:
-        block.answer = f"{leader} reaches {percent(best.accuracy)} on {items}"
+        what = "" if best.metric == "accuracy" else f" {METRIC_NAMES[best.metric]}"
+        block.answer = f"{leader} reaches {percent(best.score)}{what} on {items}"
         return
     tied = [row for row in ranked if row.tie_group == 1]
     if len(tied) == 1:
-        gap = compare(best, ranked[1], correct)
+        gap = compare(best, ranked[1], book)
         block.answer = (
             f"{leader} is ahead of {labels[id(ranked[1])]} by {100 * gap.estimate:.1f} points "
             f"({100 * gap.low:.1f} to {100 * gap.high:.1f}) on {items}"
@@ -412,8 +414,11 @@ def _name(blocks: list[Block]) -> None:
 def _titled_fields(rows: list[Row]) -> dict[str, Any]:
     """Return a block's protocol as the user asked for it, pins left out."""
     row = rows[0]
+    # Two folders of one name differ in their paths, and one of several versions in its content.
     dataset_params = {f"dataset {k}": v for k, v in row.params["dataset"].items()}
-    return {**row.protocol, **row.pinned, **dataset_params, "mode": row.mode}
+    content = row.records[0].spec.key.get("dataset", {}).get("fingerprint") or "unknown"
+    own = {**dataset_params, "content": str(content)[:8]}
+    return {**row.protocol, **row.pinned, **own, "mode": row.mode}
 
 
 def _sorted(rows: list[Row], by: str) -> list[Row]:
@@ -434,23 +439,7 @@ def _sorted(rows: list[Row], by: str) -> list[Row]:
 
 
 def _succeeded(row: Row) -> list[RunRecord]:
-    return [record for record in row.records if _is_scored(record)]
-
-
-def _is_scored(record: RunRecord) -> bool:
-    accuracy = record.metrics.get("test", {}).get("accuracy")
-    return record.status is RunStatus.OK and accuracy is not None and math.isfinite(accuracy)
-
-
-def _correct(store: Store, run_id: str) -> npt.NDArray[np.bool_] | None:
-    """Return which test items a run got right, in the order of their ids."""
-    try:
-        with np.load(store.folder(run_id) / "predictions.npz", allow_pickle=False) as stored:
-            ids, labels = stored["test_ids"], stored["test_labels"]
-            right: npt.NDArray[np.bool_] = stored["test_predicted"] == labels
-    except (OSError, ValueError, KeyError, EOFError):
-        return None
-    return right[np.argsort(ids, kind="stable")]
+    return [record for record in row.records if comparison.is_scored(record)]
 
 
 def _mean(values: Iterable[Any]) -> float | None:

@@ -7,7 +7,7 @@ the file gets the same number. All averages are named; none is a mean of batch m
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -55,9 +55,9 @@ def compute(
     return result
 
 
-def score(metrics: dict[str, Any]) -> float:
-    """Return the metric that selects: the higher the better."""
-    return float(metrics.get("mean_average_precision", metrics["accuracy"]))
+def score(metrics: Mapping[str, Any]) -> float:
+    """Return the metric that selects, the higher the better; 0 where there is none."""
+    return float(metrics.get("mean_average_precision", metrics.get("accuracy")) or 0.0)
 
 
 def hits(labels: Array, predicted: Array) -> npt.NDArray[np.bool_]:

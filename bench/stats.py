@@ -155,6 +155,82 @@ def tie_groups(count: int, p_value: Callable[[int, int], float]) -> list[int]:
     return groups
 
 
+def bootstrap_average_precision(
+    labels: npt.NDArray[np.uint8],
+    scores: Sequence[npt.NDArray[np.floating]],
+    resamples: int = 1000,
+    seed: int = 0,
+) -> npt.NDArray[np.float64]:
+    """Return the mean average precision of bootstrap resamples of the items.
+
+    The same resamples for every network, so that differences are paired. Of large sets fewer
+    resamples are drawn, at least 200.
+
+    Args:
+        labels: (N, C) of 0 and 1.
+        scores: of each network, (N, C); higher means more likely.
+        resamples: how many.
+        seed: of the resamples.
+
+    Returns:
+        (networks, resamples); labels that a resample lacks do not count in it.
+    """
+    count, classes = labels.shape
+    resamples = int(min(resamples, max(200, 20_000_000 // (count * classes))))
+    generator = np.random.default_rng(seed)
+    weights = generator.multinomial(count, np.full(count, 1 / count), resamples).astype(np.float64)
+    result = np.zeros((len(scores), resamples))
+    for network, values in enumerate(scores):
+        each = np.full((classes, resamples), np.nan)
+        for label in np.flatnonzero(labels.any(0)):
+            each[label] = _weighted_average_precision(labels[:, label], values[:, label], weights)
+        present = np.isfinite(each)
+        total = np.where(present, each, 0.0).sum(0)
+        result[network] = total / np.maximum(present.sum(0), 1)
+    return result
+
+
+def _weighted_average_precision(
+    truth: npt.NDArray[np.uint8],
+    scores: npt.NDArray[np.floating],
+    weights: npt.NDArray[np.float64],
+) -> npt.NDArray[np.float64]:
+    """Return the average precision of each row of item weights; NaN where none is positive.
+
+    Sum of precision times the step in recall over all thresholds; items of one score pass a
+    threshold together.
+    """
+    order = np.argsort(-scores, kind="stable")
+    last = np.append(np.flatnonzero(np.diff(scores[order])), len(order) - 1)
+    weighted = weights[:, order]
+    positives = np.cumsum(weighted * truth[order], 1)[:, last]
+    everything = np.cumsum(weighted, 1)[:, last]
+    precision = np.divide(positives, everything, out=np.zeros_like(positives), where=everything > 0)
+    steps = np.diff(positives, axis=1, prepend=0.0)
+    total = positives[:, -1]
+    found: npt.NDArray[np.float64] = np.full(len(weights), np.nan)
+    np.divide((precision * steps).sum(1), total, out=found, where=total > 0)
+    return found
+
+
+def percentile_interval(estimate: float, samples: npt.NDArray[np.float64]) -> Interval:
+    """Return an estimate with the percentile interval of its bootstrap samples (Efron 1979)."""
+    low, high = np.quantile(samples, [ALPHA / 2, 1 - ALPHA / 2])
+    return Interval(estimate, float(min(low, estimate)), float(max(high, estimate)))
+
+
+def paired_bootstrap(estimate: float, differences: npt.NDArray[np.float64]) -> Difference:
+    """Compare two networks by bootstrap samples of the difference of their scores.
+
+    The two-sided p-value is twice the smaller part of the samples at either side of zero, one
+    sample added to each (Davison and Hinkley 1997, section 4.2).
+    """
+    low, high = np.quantile(differences, [ALPHA / 2, 1 - ALPHA / 2])
+    below, above = int((differences <= 0).sum()), int((differences >= 0).sum())
+    p = min(1.0, 2 * (min(below, above) + 1) / (len(differences) + 1))
+    return Difference(estimate, float(low), float(high), p, "paired bootstrap over items")
+
+
 def resolvable_gap(accuracy: float, n: int) -> float:
     """Return the smallest difference in accuracy that `n` test items can resolve with one seed.
 

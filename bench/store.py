@@ -16,7 +16,7 @@ from pathlib import Path
 
 import filelock
 
-from bench import files
+from bench import files, metrics
 from bench.errors import StoreError, UnknownNameError
 from bench.records import RunRecord
 
@@ -196,6 +196,6 @@ def prune_weights(store: Store, cells: Iterable[str]) -> None:
         if record.spec.cell in wanted:
             by_cell.setdefault(record.spec.cell, []).append(record)
     for records in by_cell.values():
-        records.sort(key=lambda r: r.metrics.get("val", {}).get("accuracy") or 0.0, reverse=True)
+        records.sort(key=lambda r: metrics.score(r.metrics.get("val", {})), reverse=True)
         for record in records[1:]:
             (store.folder(record.id) / "model.safetensors").unlink(missing_ok=True)

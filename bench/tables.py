@@ -8,7 +8,7 @@ import math
 from typing import Any
 
 from bench import files
-from bench.leaderboard import Block, Leaderboard, Row, percent
+from bench.leaderboard import METRIC_NAMES, Block, Leaderboard, Row, percent
 from bench.records import canonical
 from bench.store import Store
 from bench.text import csv_cell, markdown_cell
@@ -25,10 +25,10 @@ HEADINGS = (
     "rank",
     "model",
     "optimizer",
-    "test accuracy",
+    "test",
     "n",
     "seeds",
-    "val accuracy",
+    "val",
     "train s",
     "images/s",
     "parameters",
@@ -37,22 +37,48 @@ HEADINGS = (
 )
 
 
-def cells(row: Row) -> list[str]:
-    """Return a row as text, one entry for each of `HEADINGS`."""
-    return [
+COLUMN_NAMES = {
+    "accuracy": "exact match",
+    "f1_macro": "macro F1",
+    "f1_micro": "micro F1",
+}
+"""How tables call further metrics; beside mAP, accuracy is that of the whole set of labels."""
+
+
+def headings(block: Block) -> dict[str, str]:
+    """Return the columns of a block, each with the heading it has there."""
+    metric = METRIC_NAMES[block.metric]
+    result = {}
+    for name in HEADINGS:
+        result[name] = f"{name} {metric}" if name in ("test", "val") else name
+        if name == "val":
+            others = dict.fromkeys(other for row in block.rows for other in row.others)
+            result |= {other: COLUMN_NAMES.get(other, _spoken(other)) for other in others}
+    return result
+
+
+def _spoken(metric: str) -> str:
+    return metric.removeprefix("accuracy_").replace("_", " ")
+
+
+def cells(row: Row) -> dict[str, str]:
+    """Return a row as text by column: each of `HEADINGS`, and the row's further metrics."""
+    values = [
         "–" if row.rank is None else str(row.rank),
         row.name,
         row.optimizer_name,
-        percent(row.accuracy) if row.accuracy else "–",
+        percent(row.score) if row.score else "–",
         f"{row.n:,}" if row.n else "–",
         str(row.seeds),
-        f"{row.val_accuracy:.1%}" if row.val_accuracy is not None else "–",
+        f"{row.val_score:.1%}" if row.val_score is not None else "–",
         f"{row.train_seconds:.1f}" if row.train_seconds is not None else "–",
         f"{row.images_per_second:,.0f}" if row.images_per_second is not None else "–",
         count(row.parameters) if row.parameters is not None else "–",
         f"{row.input_size} px" if row.input_size else "–",
         "; ".join(row.errors) if row.errors else "ok",
     ]
+    others = {name: f"{value:.1%}" for name, value in row.others.items()}
+    return {**dict(zip(HEADINGS, values, strict=True)), **others}
 
 
 def count(number: int) -> str:
@@ -68,10 +94,13 @@ def to_markdown(board: Leaderboard) -> str:
     parts = []
     for block in board.blocks:
         lines = [f"## {markdown_cell(block.title)}", ""]
-        lines.append("| " + " | ".join(HEADINGS) + " |")
-        lines.append("|" + "---|" * len(HEADINGS))
+        columns = headings(block)
+        lines.append("| " + " | ".join(columns.values()) + " |")
+        lines.append("|" + "---|" * len(columns))
         for row in block.rows:
-            lines.append("| " + " | ".join(markdown_cell(cell) for cell in cells(row)) + " |")
+            shown = cells(row)
+            values = (markdown_cell(shown.get(column, "–")) for column in columns)
+            lines.append("| " + " | ".join(values) + " |")
         lines += ["", markdown_cell(block.answer), "", markdown_cell(footnote(block))]
         parts.append("\n".join(lines).rstrip())
     return "\n\n".join(parts) + "\n"
@@ -85,14 +114,15 @@ CSV_COLUMNS = (
     "model",
     "optimizer",
     "params",
-    "accuracy",
-    "accuracy_low",
-    "accuracy_high",
+    "metric",
+    "score",
+    "score_low",
+    "score_high",
     "n",
     "noise",
     "seeds",
     "failed",
-    "val_accuracy",
+    "val_score",
     "log_loss",
     "train_seconds",
     "images_per_second",
@@ -113,14 +143,14 @@ def to_csv(board: Leaderboard) -> str:
     writer.writerow(CSV_COLUMNS)
     for block in board.blocks:
         for row in block.rows:
-            accuracy = row.accuracy
+            score = row.score
             values = {
                 **{name: getattr(row, name, None) for name in CSV_COLUMNS},
                 "block": block.title,
                 "params": canonical(row.params),
-                "accuracy": accuracy.mean if accuracy else None,
-                "accuracy_low": accuracy.low if accuracy else None,
-                "accuracy_high": accuracy.high if accuracy else None,
+                "score": score.mean if score else None,
+                "score_low": score.low if score else None,
+                "score_high": score.high if score else None,
                 "errors": "; ".join(row.errors),
             }
             writer.writerow([_csv_value(values[name]) for name in CSV_COLUMNS])
@@ -133,8 +163,10 @@ def footnote(block: Block) -> str:
     if not ranked:
         return ""
     noise = {row.noise for row in ranked}
+    wilson = block.metric == "accuracy"
+    items = "Wilson interval" if wilson else "bootstrap interval"
     meanings = {
-        "items": "95 % Wilson interval over test items, for one network",
+        "items": f"95 % {items} over test items, for one network",
         "seeds": "95 % t interval over seeds",
     }
     text = "; ".join(meanings[kind] for kind in sorted(noise))

@@ -140,7 +140,7 @@ def test_params_out_of_range_are_refused_in_one_line(name: str, param: str, valu
 
 @pytest.mark.parametrize("name", ["random-resized-crop", "random-erasing", "blur"])
 def test_ranges_the_wrong_way_round_are_refused(name: str) -> None:
-    with pytest.raises(bench.ConfigError, match="`smallest` is 0.9 and above `largest`, 0.5"):
+    with pytest.raises(bench.ConfigError, match=r"`smallest` is 0\.9 and above `largest`, 0\.5"):
         build(name, smallest=0.9, largest=0.5)
 
 
@@ -171,6 +171,24 @@ def test_any_batch_gives_the_same_bits_in_range(name: str, shape: tuple[int, int
                 assert torch.equal(again, mixed[rows])
                 assert torch.equal(own, share[rows])
     assert torch.equal(images, untouched)
+
+
+@pytest.mark.parametrize("name", ["strong", "random-resized-crop", "noise", "blur", "rand-augment"])
+def test_neither_threads_nor_the_layout_change_a_bit(name: str) -> None:
+    images, ids = photos(6, (3, 96, 96)), torch.arange(6)
+    augmenter = Augmenter(OFFERS[name].build((3, 96, 96), OVERHEAD), seed=0, items=6)
+    threads = torch.get_num_threads()
+    results = []
+    try:
+        for count in (1, 2):
+            torch.set_num_threads(count)
+            alone = augmenter.augment(images, ids, 1)
+            results.append(augmenter.mix(alone, alone.flip(0), ids, 1)[0])
+    finally:
+        torch.set_num_threads(threads)
+    assert torch.equal(*results)
+    turned = images.contiguous(memory_format=torch.channels_last)
+    assert torch.equal(augmenter.augment(turned, ids, 1), alone)
 
 
 @pytest.mark.parametrize(
@@ -482,7 +500,11 @@ def test_rand_augment_applies_several_operations_of_one_magnitude() -> None:
 @pytest.mark.parametrize("alpha", [0.2, 1.0, 5.0])
 def test_shares_follow_the_beta_distribution(alpha: float) -> None:
     share = mixers.draw_share(draws(20_000), alpha, 1.0).double().numpy()
-    assert stats.kstest(share, stats.beta(alpha, alpha).cdf).pvalue > 1e-3
+    # The lower half alone: near 1 float32 has too few values for a steep density.
+    lower = share[share < 0.5]
+    cumulative = stats.beta(alpha, alpha).cdf
+    assert stats.kstest(lower, lambda values: 2 * cumulative(values)).pvalue > 1e-3
+    assert abs(len(lower) / len(share) - 0.5) < 0.015
 
 
 def test_mixup_averages_images_and_labels() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
@@ -17,8 +18,9 @@ from PIL import Image, ImageEnhance, ImageOps
 from sklearn.datasets import load_digits, load_sample_images
 
 import bench
-from bench.errors import DataError, StoreError
-from bench.inspection import Inspection, inspect, matching, scan, summarise
+from bench.decoding import read_image
+from bench.errors import DataError, EnvironmentFailure, StoreError
+from bench.inspection import Inspection, inspect, matching, scan, scanning, summarise
 from bench.text import one_line
 
 Change = Callable[[Image.Image], Image.Image]
@@ -203,11 +205,9 @@ def test_pictures_show_both_copies(planted: Inspection, tmp_path: Path) -> None:
         "near-duplicates.png",
         "exact-duplicates.png",
     ]
-    one_pair = Image.open(written[1])
-    more = planted.write_pictures(tmp_path, limit=2)
-    assert Image.open(more[1]).size > one_pair.size
+    shown = read_image(written[1])
+    assert read_image(planted.write_pictures(tmp_path, limit=2)[1]).size > shown.size
     leaked = planted.scan.pixels(planted.leaks[0].a)
-    shown = np.asarray(one_pair.convert("RGB"))
     patch = leaked[:20, :20]
     places = np.lib.stride_tricks.sliding_window_view(shown[:, :, 0], (20, 20))
     hits = np.argwhere((places == patch[..., 0]).all(axis=(2, 3)))
@@ -472,8 +472,10 @@ def test_odd_names_are_kept_as_they_are_and_drawn(folder: Folder, tmp_path: Path
     names = ["naïve 日本.png", "<script>[red]`$_|.png", "line\nbreak.png", os.fsdecode(b"\xff.png")]
     for name in names:
         folder.add("train", name, 0, image)
+    folder.add("train", "not\nwhole.png", 0, image).write_bytes(b"")
     found = inspect(folder.splits())
     assert [item.name for item in found.groups[0].members] == [f"train/{name}" for name in names]
+    assert all("\n" not in text for _, _, text in found.summary())
     assert len(found.write_pictures(tmp_path / "out")) == 1
 
 
@@ -608,6 +610,53 @@ def test_pixels_of_files_are_let_go_by_all_threads(folder: Folder) -> None:
     finally:
         tracemalloc.stop()
     assert peak < 60 * 600 * 600 * 3 / 3
+
+
+def test_many_thumbnails_lie_in_a_file(
+    planted: Inspection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scanning, "_IN_MEMORY", 5)
+    scanned = scan(planted.scan.splits)
+    assert isinstance(scanned.thumbnails, np.memmap)
+    assert (scanned.thumbnails == planted.scan.thumbnails).all()
+    assert inspect(scanned.splits, scanned=scanned).to_dict() == planted.to_dict()
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="no such call on this system")
+def test_a_full_disk_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scanning, "_IN_MEMORY", 1)
+
+    def full(descriptor: int, offset: int, size: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(EnvironmentFailure, match="No space left on device; TMPDIR"):
+        scan(bench.Splits((np.zeros((3, 4, 4), np.uint8), np.arange(3))))
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_fix_list_mends_whatever_is_broken(seed: int) -> None:
+    """Random copies over splits and labels; what stays has no leak, no conflict, no copy."""
+    rng = np.random.default_rng(seed)
+    patterns = rng.integers(0, 256, (12, 6, 6), np.uint8)
+
+    def split() -> tuple[Any, Any]:
+        count = int(rng.integers(1, 15))
+        return patterns[rng.integers(0, 12, count)], rng.integers(0, 2, count)
+
+    arrays = {name: split() for name in ("train", "val", "test")}
+    found = inspect(bench.Splits(**arrays))
+    out = set(found.fix_list())
+    kept = {}
+    for name, (images, labels) in arrays.items():
+        stays = [i for i in range(len(labels)) if f"{name}[{i}]" not in out]
+        kept[name] = images[stays], labels[stays]
+    again = inspect(bench.Splits(**kept))
+    assert not again.broken
+    assert not again.groups
+    contradicted = {pair.a.digest for pair in found.conflicts}
+    whole = {item.digest for item in found.scan.items}
+    assert {item.digest for item in again.scan.items} == whole - contradicted
 
 
 @pytest.mark.parametrize("threads", [1, 3])

@@ -19,9 +19,9 @@ FORMATS = ("table", "md", "csv", "json")
 @click.option(
     "--sort",
     type=click.Choice(list(leaderboard.SORTS)),
-    default="accuracy",
+    default="score",
     show_default=True,
-    help="Column to order rows by; ranks stay those of the test accuracy.",
+    help="Column to order rows by; ranks stay those of the test score.",
 )
 @click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
 def command(results: Path, form: str, sort: str, as_json: bool) -> None:

@@ -112,7 +112,8 @@ class Draws:
 def _normal_quantiles(device: str) -> Tensor:
     """Return the table behind `Draws.noise`, (65536,) float32."""
     middles = (torch.arange(_LEVELS, dtype=torch.float64) + 0.5) / _LEVELS
-    return torch.special.ndtri(middles).to(torch.float32).to(device)
+    quantiles: Tensor = torch.special.ndtri(middles)
+    return quantiles.to(torch.float32).to(device)
 
 
 Transform = Callable[[Tensor, Draws], Tensor]

@@ -9,7 +9,8 @@ from __future__ import annotations
 from bench.inspection.facts import summarise
 from bench.inspection.findings import Inspection, Pair, inspect
 from bench.inspection.matching import Group
-from bench.inspection.scanning import Item, Scan, scan
+from bench.inspection.scanning import Scan, scan
+from bench.inspection.sources import Item
 from bench.inspection.warnings import Finding
 
 __all__ = ["Finding", "Group", "Inspection", "Item", "Pair", "Scan", "inspect", "scan", "summarise"]

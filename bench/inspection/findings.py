@@ -17,10 +17,11 @@ from bench.contact_sheet import contact_sheet
 from bench.decoding import Pixels, fit, scaled_size
 from bench.errors import DataError, StoreError
 from bench.inspection.matching import Group, find_groups
-from bench.inspection.scanning import Item, Progress, Scan, scan
+from bench.inspection.scanning import Progress, Scan, scan
+from bench.inspection.sources import Item
 from bench.inspection.warnings import Finding, find_warnings
 from bench.specs import Splits
-from bench.text import listing
+from bench.text import listing, one_line
 
 Kind = Literal["exact", "near"]
 
@@ -133,7 +134,7 @@ class Inspection:
         ]
         found = [(name, len(examples), "; ".join(examples[:EXAMPLES])) for name, examples in rows]
         found += [(f"warning: {w.kind}", w.count, w.message + _examples(w)) for w in self.warnings]
-        return [row for row in found if row[1]]
+        return [(name, count, one_line(what, 2000)) for name, count, what in found if count]
 
     def fix_list(self) -> list[str]:
         """Return the names of items to leave out; without them the dataset is not broken.

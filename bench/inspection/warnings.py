@@ -10,7 +10,8 @@ from typing import Any
 from PIL import Image
 
 from bench.inspection.matching import Group
-from bench.inspection.scanning import Item, Scan
+from bench.inspection.scanning import Scan
+from bench.inspection.sources import Item
 from bench.specs import Task
 from bench.text import byte_size
 

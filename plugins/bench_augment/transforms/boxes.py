@@ -31,13 +31,16 @@ class Boxes:
     height: Tensor
     width: Tensor
 
-    def mask(self, height: int, width: int) -> Tensor:
-        """Return (B, 1, height, width) bool: which pixels lie inside."""
+    def paste(self, images: Tensor, content: Tensor | float) -> Tensor:
+        """Return images (B, C, H, W) with `content` of their dtype, or a number, inside."""
+        height, width = images.shape[-2:]
         rows = torch.arange(height, device=self.top.device) - self.top[:, None]
         columns = torch.arange(width, device=self.top.device) - self.left[:, None]
         down = (rows >= 0) & (rows < self.height[:, None])
         across = (columns >= 0) & (columns < self.width[:, None])
-        return (down[:, :, None] & across[:, None, :])[:, None]
+        # Products with 0 and 1 are exact, and several times as fast as `where` on CPU.
+        inside = down.to(images.dtype)[:, None, :, None] * across.to(images.dtype)[:, None, None]
+        return (images * (1 - inside)).add_(inside * content)
 
 
 def draw_sizes(
@@ -168,16 +171,16 @@ class Erasing:
     def __call__(self, images: Tensor, draws: Draws) -> Tensor:
         """Return (B, C, H, W) of the dtype of `images`."""
         height, width = images.shape[-2:]
-        mask = self.draw(draws, (height, width)).mask(height, width)
+        drawn = self.draw(draws, (height, width))
         integers = images.dtype == torch.uint8
         if self.value is not None:
-            return images.masked_fill(mask, round(self.value * 255) if integers else self.value)
+            return drawn.paste(images, round(self.value * 255) if integers else self.value)
         if integers:
             total = images.sum((-2, -1), keepdim=True, dtype=torch.int64)
             mean = (total.to(torch.float64) / (height * width)).round_().to(torch.uint8)
         else:
             mean = mean_of(images)
-        return torch.where(mask, mean, images)
+        return drawn.paste(images, mean)
 
     def draw(self, draws: Draws, size: tuple[int, int]) -> Boxes:
         """Return what to erase in images of `size`, pixels; of no height where nothing is."""

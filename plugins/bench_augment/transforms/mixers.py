@@ -77,7 +77,7 @@ class CutMix:
         height, width = images.shape[-2:]
         boxes = self.draw(draws, (height, width))
         share = 1 - (boxes.height * boxes.width).to(torch.float32) / (height * width)
-        return torch.where(boxes.mask(height, width), partners, images), share
+        return boxes.paste(images, partners), share
 
     def draw(self, draws: Draws, size: tuple[int, int]) -> Boxes:
         """Return what to replace in images of `size`, height and width in pixels.
@@ -114,11 +114,11 @@ class Either:
 
     def __call__(self, images: Tensor, partners: Tensor, draws: Draws) -> tuple[Tensor, Tensor]:
         """Return (B, C, H, W) float32 and (B,) float32, the image's own share."""
-        second = draws.uniform()[:, 0] >= 0.5
+        first = (draws.uniform() < 0.5).to(torch.float32)
         # Both are computed: to take images apart, the number in each part would have to be known
         # to the host, which would wait for the device.
         one, other = (mixing(images, partners, draws) for mixing in (self.first, self.second))
-        return (
-            torch.where(second.view(-1, 1, 1, 1), other[0], one[0]),
-            torch.where(second, other[1], one[1]),
-        )
+        # Products with 0 and 1 are exact, and several times as fast as `where` on CPU.
+        weights = first.view(-1, 1, 1, 1)
+        mixed = (one[0] * weights).add_(other[0] * (1 - weights))
+        return mixed, torch.where(first[:, 0] == 1, one[1], other[1])

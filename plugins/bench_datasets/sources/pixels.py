@@ -5,12 +5,14 @@ from __future__ import annotations
 import gzip
 import math
 import re
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import bench
 from bench.text import one_line
+from bench_datasets.sources import common
 from bench_datasets.sources.arrays import ArraySplits
 from bench_datasets.sources.tables import LABEL_COLUMNS, delimiter
 
@@ -51,12 +53,15 @@ def load(found: Mapping[str, Path]) -> bench.Splits:
 def hints(found: Mapping[str, Path]) -> bench.DatasetHints | None:
     """Return counts of lines and the size that the header tells."""
     counts, size, channels = {}, 0, 1
+    classes: set[bytes] = set()
     for name, path in found.items():
         cells = _first_line(path)
-        if _label_index(cells) is None:
+        label = _label_index(cells)
+        if label is None:
             continue
         size, channels = _shape(path, len(cells) - 1)
-        counts[name] = _lines(path) - _has_header(cells)
+        counts[name], seen = _labels(path, cells, label)
+        classes |= seen
     if "train" not in counts:
         return None
     return bench.DatasetHints(
@@ -65,6 +70,7 @@ def hints(found: Mapping[str, Path]) -> bench.DatasetHints | None:
         test=counts.get("test", 0),
         image_size=size,
         channels=channels,
+        task=common.task_of(len(classes)),
     )
 
 
@@ -83,22 +89,25 @@ def _read(path: Path) -> tuple[Any, Any]:
             sep = delimiter(file.readline().decode("utf-8-sig", "replace"))
         header = 0 if _has_header(cells) else None
         # In pieces: whole, a table of int64 takes eight times the memory of its images.
-        for piece in pd.read_csv(path, sep=sep, header=header, chunksize=_ROWS, index_col=False):
-            if len(piece.columns) != len(cells):
-                raise ValueError(f"rows have {len(piece.columns)} cells, the first {len(cells)}")
-            if label is not None:
-                labels.append(piece.iloc[:, label].to_numpy())
-            values = piece.drop(columns=piece.columns[label]) if label is not None else piece
-            pixels = values.to_numpy()
-            wrong = _first_wrong(pixels)
-            if wrong is not None:
-                raise bench.DataError(
-                    f"`{path}`: row {row + wrong} holds something other than whole numbers from "
-                    "0 to 255; mend or fetch the file again"
-                )
-            images.append(pixels.astype(np.uint8))
-            row += len(piece)
-    except (ValueError, OSError, EOFError) as error:
+        with (
+            warnings.catch_warnings(),
+            pd.read_csv(path, sep=sep, header=header, chunksize=_ROWS, index_col=False) as pieces,
+        ):
+            # Of a row that is too long, pandas would drop the rest and only warn.
+            warnings.simplefilter("error", pd.errors.ParserWarning)
+            for piece in pieces:
+                if label is not None:
+                    labels.append(piece.iloc[:, label].to_numpy())
+                    piece = piece.drop(columns=piece.columns[label])
+                wrong = _first_wrong(piece.to_numpy())
+                if wrong is not None:
+                    raise bench.DataError(
+                        f"`{path}`: row {row + wrong} holds something other than whole numbers "
+                        "from 0 to 255; mend or fetch the file again"
+                    )
+                images.append(piece.to_numpy().astype(np.float64).astype(np.uint8))
+                row += len(piece)
+    except (ValueError, OSError, EOFError, pd.errors.ParserWarning) as error:
         raise bench.DataError(
             f"cannot read the pixels in `{path}` ({one_line(str(error), 120)}); fetch it again"
         ) from error
@@ -159,13 +168,18 @@ def _has_header(cells: list[str]) -> bool:
     return numbered or not all(_WHOLE.fullmatch(cell) for cell in cells)
 
 
-def _lines(path: Path) -> int:
-    count, last = 0, b"\n"
+def _labels(path: Path, cells: list[str], label: int) -> tuple[int, set[bytes]]:
+    """Return the number of rows and the different labels; no pixel is parsed."""
+    count, labels = 0, set()
     with _open(path) as file:
-        while chunk := file.read(1 << 20):
-            count += chunk.count(b"\n")
-            last = chunk[-1:]
-    return count + (last != b"\n")
+        sep = delimiter(file.readline().decode("utf-8-sig", "replace")).encode()
+        if not _has_header(cells):
+            file.seek(0)
+        for line in file:
+            if line.strip():
+                count += 1
+                labels.add(line.split(sep, label + 1)[label].strip())
+    return count, labels
 
 
 def _open(path: Path) -> Any:
