@@ -110,7 +110,7 @@ def source_key(offer: Offer, ref: ComponentRef, request: Request) -> str:
             status = path.stat()
             stamps.append((str(path), status.st_size, status.st_mtime_ns))
     source = component_source(component.load)
-    options = (request.on_bad, sorted(_excluded(request)))
+    options = (request.on_bad, sorted(excluded(request)))
     return digest([FORMAT, ref.name, ref.plugin, dict(ref.params), source, stamps, options])[:24]
 
 
@@ -161,7 +161,9 @@ def notes(offer: Offer, ref: ComponentRef, request: Request) -> list[str]:
             f"{listing(skipped, 3)}"
         )
     if excluded := note.get("excluded"):
-        found.append(f"{excluded} file(s) of `{ref.name}` are left out by `{request.exclude}`")
+        found.append(
+            f"up to {excluded} file(s) of `{ref.name}` are left out by `{request.exclude}`"
+        )
     if repeated := note.get("repeated"):
         text = f"{repeated} image(s) of `{ref.name}` come more than once"
         if conflicts := note.get("conflicts"):
@@ -203,12 +205,16 @@ def prepare(
         stored = recall(offer, ref, request)
         if stored is not None:
             return stored
-        taken = intake.receive(*load(offer, ref, request.data_dir), _excluded(request))
-        written = write(taken, request, progress)
+        splits, where = load(offer, ref, request.data_dir)
+        left_out = excluded(request)
+        written = write(
+            intake.receive(intake.leave_out(splits, left_out), where), request, progress
+        )
         # The key is taken again: a download during `load` may have made files to stamp.
         note = _note(source_key(offer, ref, request))
         files.write_text(note.with_suffix(".names.json"), files.dump_json(written.names))
-        files.write_json(note, {"dataset": ref.name, **written.note, "request": str(request)})
+        about = {"dataset": ref.name, "excluded": len(left_out), "request": str(request)}
+        files.write_json(note, {**about, **written.note})
         return written.stored
 
 
@@ -257,8 +263,7 @@ def write(taken: Intake, request: Request, progress: Progress) -> Written:
         # A sequence tells nothing in advance. Mostly its images are alike; else they are read
         # again, once all sizes are known.
         pixels, _ = taken.parts["train"].read(0)
-        likely = Shapes((pixels.shape[0], pixels.shape[1]), pixels.ndim == 2, min(pixels.shape[:2]))
-        return _write(taken, request, likely, progress)
+        return _write(taken, request, Shapes.of_one(pixels), progress)
     except _Unlike:
         shapes = intake.survey(taken.parts, read=True).shapes
         assert shapes is not None
@@ -350,9 +355,10 @@ def _fill(
         "uniform": shapes.uniform,
         "gray": shapes.gray,
         "edge": shapes.edge,
+        "heights": shapes.heights,
+        "widths": shapes.widths,
         "image_size": taken.image_size,
         "skipped": skipped,
-        "excluded": taken.excluded,
         "unlabelled": taken.unlabelled,
         **_repetitions(keys, labels),
     }
@@ -503,7 +509,7 @@ def _publish(temporary: Path, fingerprint: str, variant: str) -> None:
             path.replace(target / path.name)
 
 
-def _excluded(request: Request) -> frozenset[str]:
+def excluded(request: Request) -> frozenset[str]:
     """Return the names that an exclude list holds.
 
     Raises:

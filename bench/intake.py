@@ -7,6 +7,7 @@ of any size is stored without ever being in memory as a whole.
 
 from __future__ import annotations
 
+import dataclasses
 import operator
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -63,11 +64,22 @@ class Shapes:
         uniform: height and width, where all images share them.
         gray: whether all images have one channel.
         edge: median of the shorter edges, pixels.
+        heights: smallest, median and largest.
+        widths: likewise.
     """
 
     uniform: tuple[int, int] | None
     gray: bool
     edge: int
+    heights: tuple[int, int, int] = (0, 0, 0)
+    widths: tuple[int, int, int] = (0, 0, 0)
+
+    @classmethod
+    def of_one(cls, pixels: Pixels) -> Shapes:
+        """Return what holds where all images are like this one."""
+        height, width = pixels.shape[:2]
+        gray = pixels.ndim == 2
+        return cls((height, width), gray, min(height, width), (height,) * 3, (width,) * 3)
 
 
 @dataclass
@@ -85,7 +97,6 @@ class Intake:
     taxonomy: tuple[tuple[str, ...], ...]
     image_size: int | None
     unlabelled: int = 0
-    excluded: int = 0
 
 
 @dataclass
@@ -183,13 +194,25 @@ class SequencePart:
         return f"item {index}"
 
 
-def receive(splits: Any, where: str, exclude: frozenset[str] = frozenset()) -> Intake:
+def leave_out(splits: Any, exclude: frozenset[str]) -> Any:
+    """Return splits without the files of these names or paths."""
+    if not isinstance(splits, Splits) or not exclude:
+        return splits
+
+    def kept(content: Any) -> Any:
+        return _without(content, exclude) if isinstance(content, Files) else content
+
+    return dataclasses.replace(
+        splits, train=kept(splits.train), val=kept(splits.val), test=kept(splits.test)
+    )
+
+
+def receive(splits: Any, where: str) -> Intake:
     """Check what a plugin returned, as far as that goes without reading the images.
 
     Args:
         splits: what `load` returned.
         where: the dataset and its plugin, for messages.
-        exclude: names or paths of files to leave out.
 
     Raises:
         PluginError: naming the plugin, the split and the offending value.
@@ -198,17 +221,12 @@ def receive(splits: Any, where: str, exclude: frozenset[str] = frozenset()) -> I
     if not isinstance(splits, Splits):
         raise PluginError(f"{where} returned {type(splits).__name__}, not bench.Splits")
     parts: dict[str, Part] = {}
-    excluded = 0
     for split in SPLITS:
         content = getattr(splits, split)
         if content is None:
             if split == "train":
                 raise PluginError(f"{where} has no train split")
             continue
-        if isinstance(content, Files) and exclude:
-            kept = _without(content, exclude)
-            excluded += len(content) - len(kept)
-            content = kept
         parts[split] = _part(content, f"{where}: {split}")
     taxonomy = tuple(tuple(map(str, path)) for path in splits.taxonomy)
     classes = tuple(str(name) for name in splits.classes)
@@ -217,7 +235,7 @@ def receive(splits: Any, where: str, exclude: frozenset[str] = frozenset()) -> I
             f"{where} has {len(classes)} classes, but a taxonomy of {len(taxonomy)} paths"
         )
     unlabelled = len(splits.unlabelled) if splits.unlabelled is not None else 0
-    return Intake(where, parts, classes, taxonomy, splits.image_size, unlabelled, excluded)
+    return Intake(where, parts, classes, taxonomy, splits.image_size, unlabelled)
 
 
 def class_names(intake: Intake, labels: Mapping[str, Labels]) -> tuple[str, ...]:
@@ -290,10 +308,10 @@ def survey(parts: Mapping[str, Part], *, read: bool = False) -> Survey:
         return Survey(Shapes(None, True, DEFAULT_EDGE), bad)
     heights, widths, gray = table.T
     same = len(np.unique(heights)) == 1 and len(np.unique(widths)) == 1
+    uniform = (int(heights[0]), int(widths[0])) if same else None
     edge = int(np.median(np.minimum(heights, widths)))
-    return Survey(
-        Shapes((int(heights[0]), int(widths[0])) if same else None, bool(gray.all()), edge), bad
-    )
+    shapes = Shapes(uniform, bool(gray.all()), edge, _spread(heights), _spread(widths))
+    return Survey(shapes, bad)
 
 
 def refuse(part: Part, bad: Mapping[int, str], *, all_known: bool) -> DataError:
@@ -409,6 +427,10 @@ def _headers(part: FilesPart) -> tuple[npt.NDArray[np.int64], dict[int, str]]:
     sizes = [facts for facts in found if not isinstance(facts, str)]
     bad = {index: facts for index, facts in enumerate(found) if isinstance(facts, str)}
     return np.array(sizes, np.int64).reshape(-1, 3), bad
+
+
+def _spread(lengths: npt.NDArray[np.int64]) -> tuple[int, int, int]:
+    return int(lengths.min()), int(np.median(lengths)), int(lengths.max())
 
 
 def _unreadable(item: str, error: Exception) -> str:

@@ -96,6 +96,52 @@ def plan(config: ExperimentConfig, registry: Registry) -> Plan:
 
 
 @dataclass(frozen=True)
+class PlannedDataset:
+    """A dataset as a command that only looks at it would load it.
+
+    Attributes:
+        fields: every protocol field, resolved.
+        augmentation: what the protocol says becomes of training images.
+    """
+
+    offer: Offer
+    ref: ComponentRef
+    request: datastore.Request
+    fields: dict[str, Any]
+    augmentation: ComponentRef
+
+
+def plan_dataset(config: ExperimentConfig, registry: Registry) -> PlannedDataset:
+    """Return the one dataset of a config, with the options that say how it is loaded and seen.
+
+    Raises:
+        UsageError: a name, param or field that is unknown or ill-typed, or several datasets.
+    """
+    datasets = _chosen(config.datasets, "dataset", registry)
+    if len(datasets) > 1:
+        raise UsageError(f"one dataset at a time; {listing(o.name for o in datasets)} were named")
+    [dataset] = datasets
+    overrides = Overrides(config.set)
+    ref, *others = overrides.variants(dataset)
+    fields, named = next(_protocols(config, dataset, overrides, registry))
+    policy, *more = overrides.variants(named["augmentation"])
+    overrides.check_all_used()
+    if others or more or any(len(values) > 1 for values in overrides.protocol.values()):
+        raise ConfigError("--set: one value each; a grid is for `bench run`")
+    if fields["input_size"] == "model":
+        raise UsageError("`--input-size model` needs a model; give a number of pixels")
+    request = datastore.Request(
+        data_dir=config.data_dir and config.data_dir.absolute(),
+        size=fields["input_size"],
+        resize=fields["resize"],
+        color=fields["color"],
+        on_bad=fields["on_bad"],
+        exclude=config.exclude and config.exclude.absolute(),
+    )
+    return PlannedDataset(dataset, ref, request, fields, policy)
+
+
+@dataclass(frozen=True)
 class PlannedRun:
     """A run as the plan shows it.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -18,7 +19,8 @@ from bench.errors import StoreError
 from bench.specs import Task
 
 Indices = npt.NDArray[np.int64]
-Labels = npt.NDArray[np.generic]
+STATISTICS_ITEMS = 50_000
+"""Images that the mean and std are taken from, at most."""
 
 
 class Images(Protocol):
@@ -176,3 +178,24 @@ class Streamed:
             for _ in pool.map(work, range(len(ids))):
                 pass
         return result
+
+
+def channel_statistics(images: Images, ids: Indices) -> tuple[list[float], list[float]]:
+    """Return mean and std by channel, in [0, 1], of the items `ids`.
+
+    They come from at most `STATISTICS_ITEMS`, evenly spaced; a channel without any variation gets
+    std 1.
+    """
+    ids = ids[:: math.ceil(len(ids) / STATISTICS_ITEMS)]
+    channels = images.shape[-1]
+    # Counting the 256 values is exact and needs no float copy of the images.
+    counts = np.zeros((channels, 256), np.int64)
+    for start in range(0, len(ids), 4096):
+        part = images[ids[start : start + 4096]]
+        for channel in range(channels):
+            counts[channel] += np.bincount(part[..., channel].ravel(), minlength=256)
+    values = np.arange(256) / 255
+    total = counts.sum(1)
+    mean = counts @ values / total
+    variance = np.maximum(counts @ values**2 / total - mean**2, 0)
+    return mean.tolist(), np.where(variance > 1e-12, np.sqrt(variance), 1.0).tolist()

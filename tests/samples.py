@@ -17,6 +17,7 @@ from bench.specs import KINDS
 from bench.store import Store
 
 FINGERPRINT = "f00d" * 8
+VARIANT = "8x8x1"
 
 
 def make_spec(
@@ -40,10 +41,12 @@ def make_spec(
         "optimizer": optimizer,
         "schedule": "constant",
         "loss": "cross-entropy",
+        "augmentation": "none",
     }
     given = params or {}
     refs = {kind: ComponentRef(name, "acme", given.get(kind, {})) for kind, name in names.items()}
-    full = Protocol(**{"schedule": "constant", "loss": "cross-entropy", **(protocol or {})})
+    late = {kind: names[kind] for kind in ("schedule", "loss", "augmentation")}
+    full = Protocol(**{**late, **(protocol or {})})
     spec = RunSpec(
         **refs, protocol=full.model_dump(), seed=seed, pinned=dict(pinned or {}), **fields
     )
@@ -51,7 +54,8 @@ def make_spec(
         kind: {"name": ref.name, "plugin": ref.plugin, "params": dict(ref.params)}
         for kind, ref in refs.items()
     }
-    key["dataset"]["fingerprint"] = fingerprint
+    key["dataset"] = {"name": dataset, "plugin": "acme", "fingerprint": fingerprint}
+    key["dataset"]["variant"] = VARIANT
     key |= {
         "protocol": dict(spec.protocol),
         "seed": seed,

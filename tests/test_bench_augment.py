@@ -370,6 +370,13 @@ def test_erasing_is_drawn_as_in_torchvision() -> None:
         assert same_distribution(getattr(box, name), [params[short] for params in drawn]), name
 
 
+def test_nothing_is_erased_where_no_attempt_fits() -> None:
+    # Neither torchvision's nor ours erases an image from edge to edge.
+    erasing = boxes.Erasing(1.0, (1.0, 1.0), (1.0, 1.0), 0.0)
+    assert erasing.draw(draws(5), (8, 8)).height.tolist() == [0] * 5
+    assert torch.equal(erasing(photos(5), draws(5)), photos(5))
+
+
 def test_erasing_paints_the_mean_where_no_value_is_given() -> None:
     images = photos(50)
     transform = boxes.Erasing(1.0, (0.1, 0.3), (0.5, 2.0), None)

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import shutil
 import struct
 import subprocess
 import sys
 import urllib.request
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +18,10 @@ from PIL import Image
 
 import bench
 import bench_datasets
-from bench import datastore
+from bench import decoding, downloads, intake
 from bench_datasets import digits, fashion_mnist, fashion_mnist_mini, idx
 from bench_datasets.folders import download_folder
+from bench_datasets.remote import Remote, fetch_all, remotes
 from bench_datasets.stratified import stratified_split
 
 DATASETS = {dataset.name: dataset for dataset in bench_datasets.register_datasets()}
@@ -32,6 +35,7 @@ def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def _offline(monkeypatch: pytest.MonkeyPatch) -> None:
     """Send every request to a port where nobody listens."""
+    monkeypatch.setattr(downloads, "PAUSE", 0.0)
     for name in ("http_proxy", "https_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     for name in ("no_proxy", "NO_PROXY"):
@@ -72,8 +76,30 @@ def write_image(path: Path, size: tuple[int, int] = (6, 6), level: int = 0) -> N
     Image.new("RGB", size, (level, level, level)).save(path)
 
 
-def checked(splits: bench.Splits) -> datastore.CheckedSplits:
-    return datastore.check(splits, "test")
+@dataclass
+class Checked:
+    """Splits that the core accepts: images (N, H, W, C) and labels by split, and class names."""
+
+    arrays: dict[str, tuple[NDArray[np.uint8], NDArray[np.int64]]]
+    classes: tuple[str, ...]
+
+
+def checked(splits: bench.Splits) -> Checked:
+    taken = intake.receive(splits, "test")
+    shapes = intake.survey(taken.parts, read=True).shapes
+    assert shapes is not None
+    arrays = {}
+    for split, part in taken.parts.items():
+        images, labels = [], []
+        for index in range(len(part)):
+            pixels, label = part.read(index)
+            if shapes.uniform is None:
+                pixels = decoding.fit(pixels, taken.image_size or shapes.edge, "crop")
+            images.append(decoding.with_channels(pixels, 1 if shapes.gray else 3))
+            labels.append(label)
+        arrays[split] = (np.stack(images), np.array(labels))
+    names = intake.class_names(taken, {split: labels for split, (_, labels) in arrays.items()})
+    return Checked(arrays, names)
 
 
 # What is offered
@@ -88,14 +114,16 @@ def test_names_are_unique_and_all_are_described_and_hinted() -> None:
     for dataset in DATASETS.values():
         assert dataset.summary
         assert dataset.hints is not None
-        bench_protocol = {"epochs", "batch_size"}
-        assert set(dataset.recommends) == bench_protocol
+        # Of users' own images nothing is known that would recommend anything.
+        expected = set() if dataset.address else {"epochs", "batch_size"}
+        assert set(dataset.recommends) == expected
 
 
 def test_listing_imports_nothing_heavy() -> None:
     code = (
         "import sys, bench_datasets; bench_datasets.register_datasets();"
-        "print(sorted({'torch', 'torchvision', 'numpy', 'PIL', 'sklearn'} & set(sys.modules)))"
+        "heavy = {'torch', 'torchvision', 'numpy', 'PIL', 'sklearn', 'pandas', 'urllib.request'};"
+        "print(sorted(heavy & set(sys.modules)))"
     )
     path = [entry for entry in sys.path if entry]
     done = subprocess.run(
@@ -376,13 +404,99 @@ def test_offline_is_one_line_that_names_the_way_out(tmp_path: Path, name: str) -
     assert "`--data-dir`" in message
 
 
+@pytest.mark.parametrize("name", ["mnist", "cifar10", "svhn", "eurosat", "fashion-mnist"])
+@pytest.mark.usefixtures("_no_system_files")
+def test_what_is_forbidden_is_not_tried(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(urllib.request, "urlopen", refuse)
+    with downloads.offline(), pytest.raises(bench.DataError) as caught:
+        DATASETS[name].load(tmp_path)
+    message = str(caught.value)
+    assert message.startswith(f"dataset `{name}` is not at hand, and `--offline`")
+    assert "`--data-dir`" in message
+    assert "\n" not in message
+
+
+def refuse(*args: Any, **kwargs: Any) -> None:
+    raise AssertionError("a download was tried")
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("MNIST", {"MNIST/raw/train-images-idx3-ubyte.gz", "MNIST/raw/t10k-labels-idx1-ubyte.gz"}),
+        ("KMNIST", {"KMNIST/raw/train-images-idx3-ubyte.gz"}),
+        ("FashionMNIST", {"FashionMNIST/raw/t10k-images-idx3-ubyte.gz"}),
+        ("EMNIST", {"EMNIST/raw/gzip.zip"}),
+        ("CIFAR10", {"cifar-10-python.tar.gz"}),
+        ("CIFAR100", {"cifar-100-python.tar.gz"}),
+        ("SVHN", {"train_32x32.mat", "test_32x32.mat"}),
+        ("STL10", {"stl10_binary.tar.gz"}),
+        ("Flowers102", {"flowers-102/setid.mat", "flowers-102/102flowers.tgz"}),
+        ("OxfordIIITPet", {"oxford-iiit-pet/images.tar.gz"}),
+        ("Food101", {"food-101.tar.gz"}),
+        ("DTD", {"dtd/dtd-r1.0.1.tar.gz"}),
+    ],
+)
+def test_archives_go_where_torchvision_looks_for_them(name: str, expected: set[str]) -> None:
+    import torchvision.datasets
+
+    found = remotes(getattr(torchvision.datasets, name), Path("root"))
+    assert expected <= {str(remote.path.relative_to("root")) for remote in found}
+    for remote in found:
+        assert len(remote.md5) == 32
+        assert all(url.startswith("http") for url in remote.urls)
+
+
+def test_torchvision_takes_the_archive_that_was_fetched_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from torchvision import datasets
+
+    arrays = write_mnist_like(tmp_path / "web", suffix=".gz")
+    resources = [
+        (path.name, hashlib.md5(path.read_bytes()).hexdigest())
+        for path in sorted((tmp_path / "web").iterdir())
+    ]
+    fetched: list[str] = []
+
+    def copy(url: str, target: Path, *, md5: str) -> Path:
+        fetched.append(url)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(tmp_path / "web" / target.name, target)
+        return target
+
+    monkeypatch.setattr(datasets.MNIST, "resources", resources)
+    monkeypatch.setattr("bench_datasets.remote.fetch", copy)
+    monkeypatch.setattr(urllib.request, "urlopen", refuse)
+    splits = checked(DATASETS["mnist"].load(tmp_path))
+    assert [url.rpartition("/")[2] for url in fetched] == [name for name, _ in resources]
+    np.testing.assert_array_equal(splits.arrays["train"][0][..., 0], arrays["train-images-idx3"])
+
+
+def test_the_next_mirror_is_asked_where_one_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def fail_first(url: str, target: Path, *, md5: str) -> Path:
+        asked.append(url)
+        if "good" not in url:
+            raise bench.DataError(f"`{url}` is down")
+        return target
+
+    monkeypatch.setattr("bench_datasets.remote.fetch", fail_first)
+    fetch_all([Remote(("http://bad", "http://good"), tmp_path / "x", "0" * 32)])
+    assert asked == ["http://bad", "http://good"]
+    with pytest.raises(bench.DataError, match="worse` is down"):
+        fetch_all([Remote(("http://bad", "http://worse"), tmp_path / "x", "0" * 32)])
+
+
 @pytest.mark.parametrize("name", ["fgvc-aircraft", "stanford-cars"])
 def test_what_has_no_checksum_is_not_downloaded(
     tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(*args: Any, **kwargs: Any) -> None:
-        raise AssertionError("a download was tried")
-
     monkeypatch.setattr(urllib.request, "urlopen", refuse)
     with pytest.raises(bench.DataError, match=f"`{name}` could not be read from .*--data-dir"):
         DATASETS[name].load(tmp_path, image_size=8)

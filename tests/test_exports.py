@@ -20,7 +20,9 @@ def public_classes(module: object) -> set[str]:
 
 
 def test_all_is_sorted_and_holds_nothing_twice() -> None:
-    assert sorted(set(bench.__all__)) == bench.__all__
+    # Constants come first, as ruff wants it.
+    in_order = sorted(set(bench.__all__), key=lambda name: (not name.isupper(), name))
+    assert in_order == bench.__all__
 
 
 @pytest.mark.parametrize("name", bench.__all__)

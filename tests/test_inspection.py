@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import tarfile
+import time
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
@@ -20,7 +21,7 @@ from sklearn.datasets import load_digits, load_sample_images
 import bench
 from bench.decoding import read_image
 from bench.errors import DataError, EnvironmentFailure, StoreError
-from bench.inspection import Inspection, inspect, matching, scan, scanning, summarise
+from bench.inspection import Inspection, inspect, matching, scan, scanning, sources, summarise
 from bench.text import one_line
 
 Change = Callable[[Image.Image], Image.Image]
@@ -278,10 +279,47 @@ def test_small_images_are_duplicates_only_if_they_are_equal(size: int) -> None:
     assert [(p.a.index, p.b.index, p.kind) for p in found.duplicates] == [(3, 7, "exact")]
 
 
-def test_blank_pages_are_no_near_duplicates() -> None:
-    pages = np.full((6, 64, 64), 250, np.uint8)
-    pages += np.arange(6, dtype=np.uint8)[:, None, None]
-    assert not inspect(bench.Splits((pages, np.zeros(6, int)))).groups
+def test_blank_pages_are_no_near_duplicates(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Paper of one make, scanned again and again, a little darker each time."""
+    grain = np.random.default_rng(0).integers(244, 250, (16, 16), np.uint8)
+    pages = np.stack([grain.repeat(4, 0).repeat(4, 1) - np.uint8(shade) for shade in range(6)])
+    splits = bench.Splits((pages, np.zeros(6, int)))
+    assert not inspect(splits).groups
+    monkeypatch.setattr(matching, "_LEAST_CONTRAST", 0)
+    assert inspect(splits).groups
+
+
+def test_the_same_light_on_different_details_is_no_near_duplicate(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Shirts of one cut with different prints."""
+    rng = np.random.default_rng(0)
+    cut = rng.integers(40, 216, (1, 8, 8)).repeat(8, 1).repeat(8, 2)
+    prints = rng.integers(-25, 26, (4, 32, 32)).repeat(2, 1).repeat(2, 2)
+    splits = bench.Splits(((cut + prints).astype(np.uint8), np.zeros(4, int)))
+    assert not inspect(splits).groups
+    monkeypatch.setattr(matching, "LEAST_DETAIL", 0)
+    assert len(inspect(splits).groups) == 1
+
+
+def test_pixels_of_another_shape_are_another_image() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, 36, np.uint8)
+    found = inspect(bench.Splits([(pixels.reshape(4, 9), 0), (pixels.reshape(9, 4), 0)]))
+    assert not found.groups
+
+
+@pytest.mark.parametrize("fault", ["unreadable", "leak", "conflict"])
+def test_one_fault_is_enough_to_be_broken(fault: str) -> None:
+    train: list[Any] = [(image, 0) for image in textures(3)]
+    test: list[Any] = [(image, 0) for image in textures(2, seed=1)]
+    assert not inspect(bench.Splits(train, test)).broken
+    if fault == "unreadable":
+        train.append((None, 0))
+    elif fault == "leak":
+        train.append(test[0])
+    else:
+        train.append((train[0][0], 1))
+    assert inspect(bench.Splits(train, test)).broken
 
 
 def test_near_duplicates_can_be_left_alone(planted: Inspection) -> None:
@@ -671,6 +709,28 @@ def test_progress_and_order_are_the_same_with_any_number_of_threads(
     )
     assert seen == [(i, 30) for i in range(1, 31)]
     assert [item.index for item in scanned.items] == list(range(30))
+
+
+def test_reading_does_not_run_far_ahead(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    for index, image in enumerate(textures(40)):
+        folder.add("train", f"{index}.png", 0, image)
+    read: list[Path] = []
+
+    def reading(path: Path) -> Any:
+        read.append(path)
+        return read_image(path)
+
+    monkeypatch.setattr(sources, "read_image", reading)
+    ahead = []
+
+    def progress(done: int, total: int) -> None:
+        if done == 1:
+            time.sleep(0.3)
+            ahead.append(len(read))
+
+    scan(folder.splits(), progress=progress, threads=2)
+    assert ahead[0] <= 8
+    assert len(read) == 40
 
 
 def test_an_interruption_ends_the_pass(folder: Folder) -> None:

@@ -14,10 +14,15 @@ from bench.errors import BenchError
 # name -> (module, one-line help): help and completion need neither.
 COMMANDS = {
     "run": ("bench.cli.run", "Train every cell of an experiment and rank the results."),
+    "data": (
+        "bench.cli.data",
+        "Look at a dataset: its facts, its pictures, what is wrong with it.",
+    ),
     "list": ("bench.cli.list", "List components of a kind, or runs."),
     "leaderboard": ("bench.cli.leaderboard", "Rank what is stored in a results folder."),
     "show": ("bench.cli.show", "Show one run: settings, metrics, curves, environment."),
     "why": ("bench.cli.why", "Say why a run would or would not be reused."),
+    "clean": ("bench.cli.clean", "Remove stored datasets that can be made again."),
     "plugins": ("bench.cli.plugins", "List plugins, and why one could not be loaded."),
     "doctor": ("bench.cli.doctor", "Check python, torch, GPU, plugins, data and disk."),
     "completion": ("bench.cli.completion", "Print the completion script for a shell."),

@@ -4,57 +4,20 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
-from pydantic.fields import FieldInfo
 
 from bench import api, files
-from bench.cli.common import complete_names, print_json, registry_with_warnings
-from bench.config import ExperimentConfig, Protocol, parse_set, read_file, to_toml
+from bench.cli.common import print_json, registry_with_warnings
+from bench.cli.fields import ALL_FIELDS, field_options
+from bench.config import ExperimentConfig, parse_set, read_file, to_toml
 from bench.console import Console, plan_summary, plan_table, print_leaderboard, terminal
 from bench.errors import BenchError
 from bench.plan import PlannedRun
 from bench.records import digest
 from bench.text import byte_size
-
-_COMPLETIONS = {
-    "datasets": "dataset",
-    "models": "model",
-    "optimizers": "optimizer",
-    "executor": "executor",
-    "schedule": "schedule",
-    "loss": "loss",
-    "augmentation": "augmentation",
-}
-_FLAGS = ("deterministic", "rerun", "fail_fast", "offline")
-
-
-def _options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add an option for each field of the config and of the protocol."""
-    fields = {**ExperimentConfig.model_fields, **Protocol.model_fields}
-    del fields["protocol"]
-    for name, field in reversed(fields.items()):
-        function = _option(name, field)(function)
-    return function
-
-
-def _option(name: str, field: FieldInfo) -> Callable[..., Any]:
-    flag = f"--{name.replace('_', '-')}"
-    text = (field.description or "").replace("`", "")
-    default = field.get_default(call_default_factory=True)
-    if name in _FLAGS:
-        return click.option(flag, name, is_flag=True, default=None, help=text)
-    if name == "set":
-        return click.option(flag, name, multiple=True, metavar="NAME.PARAM=V1,V2", help=text)
-    if default not in (None, (), {}):
-        text += f"  [default: {default}]"
-    kind = _COMPLETIONS.get(name)
-    complete = complete_names(kind) if kind else None
-    metavar = "NAMES" if name in ("datasets", "models", "optimizers") else "VALUE"
-    return click.option(flag, name, metavar=metavar, help=text, shell_complete=complete)
 
 
 @click.command("run")
@@ -66,7 +29,7 @@ def _option(name: str, field: FieldInfo) -> Callable[..., Any]:
     type=click.Path(path_type=Path),
     help="Experiment file, TOML or YAML; flags override it.",
 )
-@_options
+@field_options(*ALL_FIELDS)
 @click.option("--plan", "only_plan", is_flag=True, help="Show what would be done and stop.")
 @click.option(
     "--save-config",

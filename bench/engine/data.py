@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -132,9 +133,9 @@ def open_test(spec: RunSpec, data: RunData, device: str, where: str) -> pipeline
     return _batches(spec, seen, seen.chosen.test, data.size, data.statistics, device)
 
 
-def image_kind(spec: RunSpec, channels: int) -> ImageKind:
+def image_kind(protocol: Mapping[str, Any], channels: int) -> ImageKind:
     """Return what turning an image does to its meaning: as the protocol says, else a guess."""
-    wanted = spec.protocol["image_kind"]
+    wanted = protocol["image_kind"]
     if wanted != "auto":
         return ImageKind(wanted)
     # Gray sets are mostly digits, letters and drawings, which a mirror would spoil.
@@ -175,8 +176,8 @@ def _statistics(spec: RunSpec, seen: View, model: Offer) -> tuple[tuple[Tensor, 
         return pipeline.shaped([0.0] * channels, [1.0] * channels), "to [0, 1]"
     if wanted == "standard":
         train = seen.chosen.train
-        found = pipeline.statistics(seen.stored.images(train.split), train.ids)
-        return found, "mean and std of the training images"
+        found = stored.channel_statistics(seen.stored.images(train.split), train.ids)
+        return pipeline.shaped(*found), "mean and std of the training images"
     component = model.component
     assert isinstance(component, Model)
     where = f"model `{model.name}` of plugin {model.plugin.label}"

@@ -6,7 +6,6 @@ import math
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -14,12 +13,10 @@ from torch.nn import functional
 from bench.decoding import Resize, scaled_size
 from bench.engine.augment import Augmenter
 from bench.engine.placement import Place, Resident
-from bench.stored import Images, Indices
+from bench.stored import Indices
 
 RESIDENT_LIMIT = 4 * 2**30
 """Bytes up to which resized images are kept; beyond it each batch is resized again."""
-STATISTICS_ITEMS = 50_000
-"""Images that the mean and std are taken from, at most."""
 
 
 @dataclass(frozen=True)
@@ -145,27 +142,6 @@ def kept_at_size(images: Place, size: int, how: Resize) -> Place:
         return images
     parts = [resize(part, size, how) for part in images.images.split(1024)]
     return Resident(torch.cat(parts), images.name)
-
-
-def statistics(images: Images, ids: Indices) -> tuple[Tensor, Tensor]:
-    """Return mean and std by channel, (1, C, 1, 1) float32 in [0, 1], of the items `ids`.
-
-    They come from the training items alone, evenly spaced where these are more than
-    `STATISTICS_ITEMS`; a channel without any variation gets std 1.
-    """
-    ids = ids[:: math.ceil(len(ids) / STATISTICS_ITEMS)]
-    channels = images.shape[-1]
-    # Counting the 256 values is exact and needs no float copy of the images.
-    counts = np.zeros((channels, 256), np.int64)
-    for start in range(0, len(ids), 4096):
-        part = images[ids[start : start + 4096]]
-        for channel in range(channels):
-            counts[channel] += np.bincount(part[..., channel].ravel(), minlength=256)
-    values = np.arange(256) / 255
-    total = counts.sum(1)
-    mean = counts @ values / total
-    variance = np.maximum(counts @ values**2 / total - mean**2, 0)
-    return shaped(mean.tolist(), np.where(variance > 1e-12, np.sqrt(variance), 1.0).tolist())
 
 
 def shaped(mean: Sequence[float], std: Sequence[float]) -> tuple[Tensor, Tensor]:

@@ -77,7 +77,7 @@ def set_up(spec: RunSpec, workers: int, *, rehearsal: bool) -> Setup:
     native = component.hints.input_size if component.hints else None
     size = _input_size(spec, build, classes, channels, wanted, native, where["model"])
     shape = (channels, size, size)
-    kind = data.image_kind(spec, channels)
+    kind = data.image_kind(protocol, channels)
     transforms = _made("augmentation", offers, where, shape, kind, **spec.augmentation.params)
     run_data = data.place(
         spec, seen, size, device, offers["model"], list(transforms), rehearsal=rehearsal

@@ -39,7 +39,7 @@ LEAST_LIKENESS = 0.93
 LEAST_DETAIL = 0.9
 """The least correlation of the details in near duplicates' thumbnails."""
 
-_LEAST_CONTRAST = 4.0  # standard deviation, gray levels; less is a blank page or a lens cap
+_LEAST_CONTRAST = 2.0  # standard deviation, gray levels; less is a blank page or a lens cap
 # A picture out of focus has so little detail that compression drowns it. Its copies are told by
 # details that differ by no more than such noise, and by even more of the same light.
 _NOISE = 1.0  # root mean square, gray levels

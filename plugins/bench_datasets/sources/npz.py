@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import zipfile
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -90,15 +91,18 @@ def _file(path: str) -> Path:
     return found
 
 
-def _opened(file: Path) -> Any:
+@contextlib.contextmanager
+def _opened(file: Path) -> Iterator[Any]:
     import numpy as np
 
-    arrays = np.load(file, allow_pickle=False)
-    if not hasattr(arrays, "files"):
-        raise bench.DataError(
-            f"`{file}` holds a single array; save images and labels with numpy.savez"
-        )
-    return arrays
+    # Opened here, since numpy leaves a file open that turns out to be damaged.
+    with file.open("rb") as stream:
+        arrays = np.load(stream, allow_pickle=False)
+        if not hasattr(arrays, "files"):
+            raise bench.DataError(
+                f"`{file}` holds a single array; save images and labels with numpy.savez"
+            )
+        yield arrays
 
 
 def _roles(file: Path, keys: Sequence[str]) -> Mapping[str, tuple[str, str]]:

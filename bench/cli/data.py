@@ -1,0 +1,328 @@
+"""`bench data`: what a dataset holds, what it looks like, and what is wrong with it."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+from bench import datastore, downloads, files, intake, selection
+from bench.cli.common import (
+    complete_names,
+    json_option,
+    print_columns,
+    print_json,
+    registry_with_warnings,
+)
+from bench.cli.fields import field_options
+from bench.config import ExperimentConfig, parse_set
+from bench.errors import StoreError, UsageError
+from bench.plan import PlannedDataset, plan_dataset
+from bench.registry import Registry, stdout_to_stderr
+from bench.selection import Selection, Subset
+from bench.stored import Images, Indices, StoredDataset, channel_statistics
+from bench.text import listing
+
+LOADING = ("set", "data_dir", "exclude", "offline")
+SEEING = (
+    *("input_size", "resize", "color", "task", "classes", "fractions", "val", "split_seed"),
+    *("limit", "on_bad"),
+)
+SPLITS = click.Choice(intake.SPLITS)
+
+
+@click.group("data", context_settings={"help_option_names": ["-h", "--help"]})
+def command() -> None:
+    """Look at a dataset before anything is trained on it.
+
+    DATASET is a name (`bench list datasets`) or a source with a path, as `folder:PATH`.
+    """
+
+
+dataset_argument = click.argument("dataset", shell_complete=complete_names("dataset"))
+
+
+@command.command("info")
+@dataset_argument
+@field_options(*LOADING, *SEEING)
+@json_option
+def info(dataset: str, as_json: bool, **flags: Any) -> None:
+    """Show sizes, channels, classes, counts by split, mean and std, fingerprint."""
+    _, planned = _planned(dataset, flags)
+    stored, chosen = _prepared(planned, flags)
+    note = datastore.remember(planned.offer, planned.ref, planned.request) or {}
+    facts = _facts(planned, stored, chosen, note)
+    if as_json:
+        print_json({"schema": 1, **facts})
+        return
+    rows = [(name.replace("_", " "), _shown(value)) for name, value in facts.items()]
+    print_columns(("", ""), [row for row in rows if row[0] != "class counts"])
+    counts = facts["class_counts"]
+    click.echo()
+    widths = max(len(name) for name in counts)
+    click.echo(f"{'class'.ljust(widths)}" + "".join(f"{split:>9}" for split in intake.SPLITS))
+    for name, by_split in counts.items():
+        numbers = "".join(f"{by_split[split]:>9,}" for split in intake.SPLITS)
+        click.echo(f"{name.ljust(widths)}{numbers}")
+    for line in datastore.notes(planned.offer, planned.ref, planned.request):
+        click.echo(f"warning: {line}", err=True)
+
+
+@command.command("show")
+@dataset_argument
+@click.option("-o", "--output", type=click.Path(path_type=Path), default=Path("grid.png"))
+@click.option("--split", type=SPLITS, default="train", show_default=True, help="Which images.")
+@click.option("--count", type=click.IntRange(1, 2000), default=40, show_default=True)
+@click.option("--random", "at_random", is_flag=True, help="Any images; else as many of each class.")
+@click.option("--augment", metavar="NAME", help="Show each image beside what this makes of it.")
+@click.option("--epoch", type=click.IntRange(1), default=1, help="Epoch to augment for.")
+@click.option("--seed", type=click.IntRange(0), default=0, help="Which images, and which changes.")
+@field_options(*LOADING, *SEEING, "image_kind")
+def show(
+    dataset: str,
+    output: Path,
+    split: str,
+    count: int,
+    at_random: bool,
+    augment: str | None,
+    epoch: int,
+    seed: int,
+    **flags: Any,
+) -> None:
+    """Draw a labelled contact sheet of some images."""
+    registry, planned = _planned(dataset, flags, augment)
+    stored, chosen = _prepared(planned, flags)
+    subset: Subset = getattr(chosen, split)
+    positions = _positions(subset, count, at_random, seed)
+    captions = [_caption(subset.labels[position], chosen.classes) for position in positions]
+    images = stored.images(subset.split)
+    if augment is None:
+        pictures = [_flat(image) for image in images[subset.ids[positions]]]
+        sheet = _sheet(pictures, captions, f"{planned.ref.name}, {split}", pairs=False)
+    else:
+        pairs = _augmented(registry, planned, images, subset, positions, seed, epoch)
+        doubled = [word for caption in captions for word in (caption, augment)]
+        title = f"{planned.ref.name}, {split}: as they are, and with {augment}"
+        sheet = _sheet(pairs, doubled, title, pairs=True)
+    with files.atomic_open(output) as file:
+        try:
+            sheet.save(file, _format(output))
+        except OSError as error:
+            raise StoreError(f"cannot write `{output}`: {error}") from error
+    click.echo(f"{output}: {len(positions)} images of {len(subset):,}", err=True)
+
+
+@command.command("check")
+@dataset_argument
+@click.option(
+    "--pictures",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder for pictures of the worst finds.",
+)
+@click.option(
+    "--fix-list",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write the files to leave out, for `bench run --exclude`.",
+)
+@field_options(*LOADING, "input_size")
+@json_option
+def check(
+    dataset: str,
+    pictures: Path | None,
+    fix_list: Path | None,
+    as_json: bool,
+    **flags: Any,
+) -> int:
+    """Find damaged files, duplicates, leaks between splits, wrong labels and odd sizes.
+
+    Exit code 1 where something is broken: files that cannot be read, the same image in two splits
+    or under two labels.
+    """
+    from bench.inspection import inspect
+
+    _, planned = _planned(dataset, flags)
+    with stdout_to_stderr(), downloads.offline(bool(flags.get("offline"))):
+        splits, where = datastore.load(planned.offer, planned.ref, planned.request.data_dir)
+        splits = intake.leave_out(splits, datastore.excluded(planned.request))
+        intake.receive(splits, where)
+        with _progress("checking") as progress:
+            found = inspect(splits, input_size=planned.request.size, progress=progress)
+    if pictures is not None:
+        written = found.write_pictures(pictures)
+        click.echo(f"{len(written)} picture(s) in `{pictures}`", err=True)
+    if fix_list is not None:
+        lines = found.fix_list()
+        files.write_text(fix_list, "".join(f"{line}\n" for line in lines))
+        click.echo(f"`{fix_list}` names {len(lines)} file(s) to leave out", err=True)
+    if as_json:
+        print_json(found.to_dict())
+    else:
+        rows = [(name, f"{number:,}", examples) for name, number, examples in found.summary()]
+        print_columns(("finding", "count", "for example"), rows)
+        click.echo(_verdict(found.broken, bool(rows), fix_list, dataset), err=True)
+    return 1 if found.broken else 0
+
+
+def _planned(
+    dataset: str, flags: dict[str, Any], augment: str | None = None
+) -> tuple[Registry, PlannedDataset]:
+    registry = registry_with_warnings()
+    given = {name: value for name, value in flags.items() if value not in (None, ())}
+    overrides = parse_set(given.pop("set", ()))
+    given |= {"datasets": [dataset], **({"set": overrides} if overrides else {})}
+    if augment is not None:
+        given["augmentation"] = augment
+    config = ExperimentConfig.create(given, "the command line")
+    return registry, plan_dataset(config, registry)
+
+
+def _prepared(planned: PlannedDataset, flags: dict[str, Any]) -> tuple[StoredDataset, Selection]:
+    """Store the dataset, if need be with a bar, and choose the items of its splits."""
+    offline = downloads.offline(bool(flags.get("offline")))
+    with stdout_to_stderr(), offline, _progress("reading") as progress:
+        stored = datastore.prepare(planned.offer, planned.ref, planned.request, progress)
+    where = f"dataset `{planned.ref.name}`"
+    return stored, selection.select(stored, planned.fields, where)
+
+
+def _facts(
+    planned: PlannedDataset, stored: StoredDataset, chosen: Selection, note: dict[str, Any]
+) -> dict[str, Any]:
+    splits = {split: getattr(chosen, split) for split in intake.SPLITS}
+    mean, std = channel_statistics(stored.images(chosen.train.split), chosen.train.ids)
+    spread = ("smallest", "median", "largest")
+    return {
+        "dataset": planned.ref.name,
+        "task": str(chosen.task),
+        "classes": len(chosen.classes),
+        "images": {split: len(subset) for split, subset in splits.items()},
+        "chosen": {split: subset.origin for split, subset in splits.items()},
+        "unlabelled": note.get("unlabelled", 0),
+        "heights": dict(zip(spread, note.get("heights", ()), strict=False)),
+        "widths": dict(zip(spread, note.get("widths", ()), strict=False)),
+        "stored_as": dict(zip(("height", "width", "channels"), stored.image_shape, strict=True)),
+        "mean": mean,
+        "std": std,
+        "fingerprint": stored.fingerprint,
+        "folder": str(stored.folder),
+        "class_counts": {
+            name: {split: _count(subset, index) for split, subset in splits.items()}
+            for index, name in enumerate(chosen.classes)
+        },
+    }
+
+
+def _count(subset: Subset, index: int) -> int:
+    labels = subset.labels
+    return int((labels == index).sum() if labels.ndim == 1 else labels[:, index].sum())
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_shown(item)}" for name, item in value.items())
+    if isinstance(value, list):
+        return ", ".join(_shown(item) for item in value)
+    if isinstance(value, float):
+        return f"{value:.4f}"
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _positions(subset: Subset, count: int, at_random: bool, seed: int) -> Indices:
+    """Return which items to show: at random, or the same number of each class, side by side."""
+    generator = np.random.default_rng(seed)
+    if at_random:
+        return np.sort(generator.permutation(len(subset))[:count])
+    labels = subset.labels
+    groups = labels if labels.ndim == 1 else labels.dot(1 << np.arange(labels.shape[1]) % 60)
+    members = [generator.permutation(np.flatnonzero(groups == each)) for each in np.unique(groups)]
+    shares = np.zeros(len(members), int)
+    while shares.sum() < min(count, len(subset)):
+        for place, group in enumerate(members):
+            if shares[place] < len(group) and shares.sum() < count:
+                shares[place] += 1
+    return np.concatenate([g[:share] for g, share in zip(members, shares, strict=True)])
+
+
+def _caption(label: Any, classes: tuple[str, ...]) -> str:
+    if np.ndim(label) == 0:
+        return classes[int(label)]
+    return ", ".join(classes[index] for index in np.flatnonzero(label)) or "(none)"
+
+
+def _augmented(
+    registry: Registry,
+    planned: PlannedDataset,
+    images: Images,
+    subset: Subset,
+    positions: Indices,
+    seed: int,
+    epoch: int,
+) -> list[np.ndarray[Any, Any]]:
+    from bench.engine import data as engine_data
+    from bench.engine import preview
+
+    policy = registry.of("augmentation", planned.augmentation)
+    channels = images.shape[-1]
+    size = planned.request.size or max(images.shape[1:3])
+    kind = engine_data.image_kind(planned.fields, channels)
+    transforms = policy.component.factory(
+        (channels, size, size), kind, **planned.augmentation.params
+    )
+    before, after = preview.augmented(
+        transforms,
+        lambda chosen: images[subset.ids[chosen]],
+        subset.ids,
+        positions,
+        size,
+        seed,
+        epoch,
+    )
+    return [_flat(each) for pair in zip(before, after, strict=True) for each in pair]
+
+
+def _flat(image: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    return image[..., 0] if image.shape[-1] == 1 else image
+
+
+def _sheet(pictures: list[Any], captions: list[str], title: str, *, pairs: bool) -> Any:
+    from bench.contact_sheet import contact_sheet
+
+    return contact_sheet(pictures, captions, pairs=pairs, title=title)
+
+
+def _format(output: Path) -> str:
+    known = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
+    found = known.get(output.suffix.lower())
+    if found is None:
+        raise UsageError(f"`{output}`: the picture's ending is one of {listing(known)}")
+    return found
+
+
+def _verdict(broken: bool, found: bool, fix_list: Path | None, dataset: str) -> str:
+    if not found:
+        return "nothing was found"
+    if not broken:
+        return "nothing is broken; the findings above are worth a look"
+    if fix_list is None:
+        return "something is broken; `--fix-list FILE` writes what to leave out"
+    return f"`bench run --datasets {dataset} --exclude {fix_list}` leaves the listed files out"
+
+
+@contextlib.contextmanager
+def _progress(verb: str) -> Iterator[Callable[[int, int], None]]:
+    """Show a bar on a terminal, nothing where stderr is piped."""
+    if not sys.stderr.isatty():
+        yield lambda done, total: None
+        return
+    from rich.progress import Progress
+
+    from bench.console import terminal
+
+    with Progress(console=terminal(sys.stderr), transient=True) as bar:
+        task = bar.add_task(verb, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -1,0 +1,54 @@
+"""Command-line options made from the fields of the config, each of which is declared there once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+from pydantic.fields import FieldInfo
+
+from bench.cli.common import Decorator, complete_names
+from bench.config import ExperimentConfig, Protocol
+
+ALL_FIELDS = {**ExperimentConfig.model_fields, **Protocol.model_fields}
+"""Every field of an experiment and of its protocol, by name."""
+del ALL_FIELDS["protocol"]
+
+_COMPLETIONS = {
+    "datasets": "dataset",
+    "models": "model",
+    "optimizers": "optimizer",
+    "executor": "executor",
+    "schedule": "schedule",
+    "loss": "loss",
+    "augmentation": "augmentation",
+}
+_FLAGS = ("deterministic", "rerun", "fail_fast", "offline")
+
+
+def field_options(*names: str) -> Decorator:
+    """Return a decorator that adds an option for each of these fields."""
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        for name in reversed(names):
+            function = _option(name, ALL_FIELDS[name])(function)
+        return function
+
+    return decorate
+
+
+def _option(name: str, field: FieldInfo) -> Callable[..., Any]:
+    flag = f"--{name.replace('_', '-')}"
+    text = (field.description or "").replace("`", "")
+    default = field.get_default(call_default_factory=True)
+    if name in _FLAGS:
+        return click.option(flag, name, is_flag=True, default=None, help=text)
+    if name == "set":
+        return click.option(flag, name, multiple=True, metavar="NAME.PARAM=V1,V2", help=text)
+    if default not in (None, (), {}):
+        text += f"  [default: {default}]"
+    kind = _COMPLETIONS.get(name)
+    complete = complete_names(kind) if kind else None
+    metavar = "NAMES" if name in ("datasets", "models", "optimizers") else "VALUE"
+    return click.option(flag, name, metavar=metavar, help=text, shell_complete=complete)
