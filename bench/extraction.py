@@ -6,7 +6,9 @@ refused by their names, and then nothing at all is unpacked: the folder appears 
 
 from __future__ import annotations
 
+import bz2
 import contextlib
+import gzip
 import lzma
 import shutil
 import stat
@@ -17,6 +19,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO, Any
 
 from bench import files
 from bench.errors import DataError, StoreError
@@ -31,12 +34,19 @@ MAX_RATIO = 100
 """How many times larger than the archive its content may be, once it exceeds `FREE_BYTES`."""
 
 FREE_BYTES = 100_000_000
+MAX_HEADER = 10_000_000
 _CHUNK = 1 << 20
 
 
 def is_archive(path: Path) -> bool:
     """Return whether a file's name is that of an archive."""
     return path.name.lower().endswith(SUFFIXES)
+
+
+def is_zip(path: Path) -> bool:
+    """Return whether a file begins as a zip file does; a tar may have a whole one at its end."""
+    with path.open("rb") as file:
+        return file.read(4) in (b"PK\x03\x04", b"PK\x05\x06")
 
 
 def extract(archive: Path, folder: Path) -> Path:
@@ -56,7 +66,7 @@ def extract(archive: Path, folder: Path) -> Path:
         temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
         try:
             with _damage(archive):
-                unpack = _unpack_zip if zipfile.is_zipfile(archive) else _unpack_tar
+                unpack = _unpack_zip if is_zip(archive) else _unpack_tar
                 unpack(archive, temporary)
             temporary.chmod(0o777 & ~files.umask())  # mkdtemp's folders are private
             temporary.rename(folder)
@@ -151,8 +161,37 @@ def _unpack_tar(archive: Path, folder: Path) -> None:
             raise limits.refusal(name, f"is unsafe ({one_line(str(error), 120)})") from error
 
     # Members are filtered one by one while the archive is read, so a bomb stops where it starts.
-    with tarfile.open(archive, "r:*") as tar:
+    with _decompressed(archive) as file, tarfile.open(fileobj=file, mode="r:") as tar:
         tar.extractall(folder, filter=checked)
+
+
+class _SmallReads:
+    """A file for tarfile, which reads the long headers of a tar into memory whole."""
+
+    def __init__(self, file: IO[bytes], archive: Path) -> None:
+        self._file = file
+        self._archive = archive
+        self.seek = file.seek
+        self.tell = file.tell
+
+    def read(self, size: int) -> bytes:
+        """Return the next bytes, unless they are more than any honest header has."""
+        if size > MAX_HEADER:
+            raise DataError(
+                f"`{self._archive}` is refused: it has a header of {byte_size(size)}, as a "
+                "decompression bomb would; fetch it from elsewhere"
+            )
+        return self._file.read(size)
+
+
+@contextlib.contextmanager
+def _decompressed(archive: Path) -> Iterator[Any]:
+    with archive.open("rb") as file:
+        start = file.read(6)
+    readers: dict[bytes, Any] = {b"\x1f\x8b": gzip, b"BZh": bz2, b"\xfd7zXZ\0": lzma}
+    reader = next((module for magic, module in readers.items() if start.startswith(magic)), None)
+    with reader.open(archive, "rb") if reader else archive.open("rb") as file:
+        yield _SmallReads(file, archive)
 
 
 def _unpack_zip(archive: Path, folder: Path) -> None:

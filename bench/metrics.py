@@ -77,18 +77,32 @@ def best_threshold(labels: Array, probabilities: Array) -> float:
     return float(candidates[int(np.argmax(scores))])
 
 
-def average_precision(labels: Array, scores: Array) -> Array:
-    """Return the average precision of each label, (C,); NaN for labels that no item has.
+def average_precision(truth: Array, scores: Array, weights: Array) -> Array:
+    """Return the average precision of one label, under each of several weightings of the items.
 
-    Sum of precision times the step in recall over all thresholds, without interpolation
-    (scikit-learn's `average_precision_score`).
+    Sum of precision times the step in recall over all thresholds, without interpolation, as
+    scikit-learn's `average_precision_score`; items of one score pass a threshold together. Written
+    out here for the many weightings of a bootstrap.
+
+    Args:
+        truth: (N,) of 0 and 1.
+        scores: (N,), higher means more likely.
+        weights: (W, N), not negative.
+
+    Returns:
+        (W,) float64; NaN where no positive item has any weight.
     """
-    from sklearn.metrics import average_precision_score
-
-    result = np.full(labels.shape[1], np.nan)
-    for column in np.flatnonzero(labels.any(0)):
-        result[column] = average_precision_score(labels[:, column], scores[:, column])
-    return result
+    order = np.argsort(-scores, kind="stable")
+    last = np.append(np.flatnonzero(np.diff(scores[order])), len(order) - 1)
+    weighted = weights[:, order]
+    positives = np.cumsum(weighted * truth[order], 1)[:, last]
+    everything = np.cumsum(weighted, 1)[:, last]
+    precision = np.divide(positives, everything, out=np.zeros_like(positives), where=everything > 0)
+    steps = np.diff(positives, axis=1, prepend=0.0)
+    total = positives[:, -1]
+    found: Array = np.full(len(weights), np.nan)
+    np.divide((precision * steps).sum(1), total, out=found, where=total > 0)
+    return found
 
 
 def _single_label(labels: Array, predicted: Array, probabilities: Array) -> dict[str, Any]:
@@ -140,7 +154,13 @@ def _multi_label(
     both = (truth & said).sum(0)
     precision, recall = _ratio(both, said.sum(0)), _ratio(both, truth.sum(0))
     f1 = _f1(truth, said)
-    average = average_precision(labels, probabilities)
+    once = np.ones((1, len(labels)))
+    average = np.array(
+        [
+            average_precision(truth[:, column], probabilities[:, column], once)[0]
+            for column in range(len(classes))
+        ]
+    )
     tiny = np.finfo(np.float16).tiny
     likelihood = np.where(truth, probabilities, 1 - probabilities)
     with warnings.catch_warnings():

@@ -69,7 +69,7 @@ def plan(config: ExperimentConfig, registry: Registry) -> Plan:
                     chosen = [*first, *last]
                     pins = _pins([offer for offer, _ in chosen])
                     resolved = {offer.component.kind: offer.name for offer in late}
-                    protocol = Protocol(**{**fields, **pins, **resolved}).model_dump()
+                    protocol = Protocol(**{**fields, **pins, **resolved}).model_dump(mode="json")
                     refs = {offer.component.kind: ref for offer, ref in chosen}
                     for seed in range(config.seeds):
                         spec = RunSpec(

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from bench import metrics
+
 LEVEL = 0.95
 ALPHA = 1 - LEVEL
 
@@ -183,34 +185,11 @@ def bootstrap_average_precision(
     for network, values in enumerate(scores):
         each = np.full((classes, resamples), np.nan)
         for label in np.flatnonzero(labels.any(0)):
-            each[label] = _weighted_average_precision(labels[:, label], values[:, label], weights)
+            each[label] = metrics.average_precision(labels[:, label], values[:, label], weights)
         present = np.isfinite(each)
         total = np.where(present, each, 0.0).sum(0)
         result[network] = total / np.maximum(present.sum(0), 1)
     return result
-
-
-def _weighted_average_precision(
-    truth: npt.NDArray[np.uint8],
-    scores: npt.NDArray[np.floating],
-    weights: npt.NDArray[np.float64],
-) -> npt.NDArray[np.float64]:
-    """Return the average precision of each row of item weights; NaN where none is positive.
-
-    Sum of precision times the step in recall over all thresholds; items of one score pass a
-    threshold together.
-    """
-    order = np.argsort(-scores, kind="stable")
-    last = np.append(np.flatnonzero(np.diff(scores[order])), len(order) - 1)
-    weighted = weights[:, order]
-    positives = np.cumsum(weighted * truth[order], 1)[:, last]
-    everything = np.cumsum(weighted, 1)[:, last]
-    precision = np.divide(positives, everything, out=np.zeros_like(positives), where=everything > 0)
-    steps = np.diff(positives, axis=1, prepend=0.0)
-    total = positives[:, -1]
-    found: npt.NDArray[np.float64] = np.full(len(weights), np.nan)
-    np.divide((precision * steps).sum(1), total, out=found, where=total > 0)
-    return found
 
 
 def percentile_interval(estimate: float, samples: npt.NDArray[np.float64]) -> Interval:

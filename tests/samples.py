@@ -5,7 +5,7 @@ from __future__ import annotations
 import types
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,6 +15,9 @@ from bench.records import ComponentRef, RunRecord, RunSpec, RunStatus
 from bench.registry import Plugin, Registry
 from bench.specs import KINDS
 from bench.store import Store
+
+if TYPE_CHECKING:
+    from bench.engine.pipeline import Batches
 
 FINGERPRINT = "f00d" * 8
 VARIANT = "8x8x1"
@@ -48,7 +51,11 @@ def make_spec(
     late = {kind: names[kind] for kind in ("schedule", "loss", "augmentation")}
     full = Protocol(**{**late, **(protocol or {})})
     spec = RunSpec(
-        **refs, protocol=full.model_dump(), seed=seed, pinned=dict(pinned or {}), **fields
+        **refs,
+        protocol=full.model_dump(mode="json"),
+        seed=seed,
+        pinned=dict(pinned or {}),
+        **fields,
     )
     key: dict[str, Any] = {
         kind: {"name": ref.name, "plugin": ref.plugin, "params": dict(ref.params)}
@@ -133,3 +140,33 @@ def add_plugin(
 def load_nothing(data_dir: Path | None) -> bench.Splits:
     """A dataset that must not be loaded."""
     raise AssertionError("planning loads nothing")
+
+
+def make_batches(
+    images: Any, labels: Any, size: int, ids: Any = None, normalize: str = "standard", **fields: Any
+) -> Batches:
+    """Return images (N, H, W, C) of a stored split as a run gets them on a CPU."""
+    import torch
+
+    from bench import stored
+    from bench.engine import pipeline, placement
+
+    chosen = np.arange(len(images)) if ids is None else np.asarray(ids)
+    mean, std = [0.0] * images.shape[-1], [1.0] * images.shape[-1]
+    if normalize == "standard":
+        mean, std = stored.channel_statistics(images, chosen)
+    resize = fields.get("resize", "crop")
+    place = placement.place(images, chosen, "cpu", "auto")
+    shaped = pipeline.shaped(mean, std)
+    plain = {
+        "images": pipeline.kept_at_size(place, size, resize),
+        "labels": torch.from_numpy(np.asarray(labels)[chosen]),
+        "ids": chosen,
+        "size": size,
+        "resize": resize,
+        "mean": shaped[0],
+        "std": shaped[1],
+        "memory_format": torch.contiguous_format,
+        "classes": int(np.max(labels)) + 1,
+    }
+    return pipeline.Batches(**{**plain, **fields})

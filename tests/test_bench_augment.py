@@ -173,6 +173,28 @@ def test_any_batch_gives_the_same_bits_in_range(name: str, shape: tuple[int, int
     assert torch.equal(images, untouched)
 
 
+@pytest.mark.parametrize("name", OFFERS)
+def test_the_host_never_waits_for_an_accelerator(name: str) -> None:
+    # The meta device has shapes but no values: whatever asks it for one fails.
+    images = torch.empty(4, 3, 32, 32, dtype=torch.uint8, device="meta")
+    ids = torch.empty(4, dtype=torch.int64, device="meta")
+    augmenter = Augmenter(OFFERS[name].build((3, 32, 32), OVERHEAD), seed=0, items=9)
+    result = augmenter.augment(images, ids, 1)
+    mixed, share = augmenter.mix(result, result, ids, 1)
+    assert mixed.device == share.device == augmenter.partners(ids, 1).device == images.device
+
+
+def test_choosing_operations_on_an_accelerator_equals_grouping_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    images = smooth(60)
+    (policy,) = build("trivial-augment")
+    drawn = policy.draw(draws(60))
+    grouped = operations.apply(images, *drawn)
+    monkeypatch.setattr(operations, "_grouped", lambda images: False)
+    assert torch.equal(operations.apply(images, *drawn), grouped)
+
+
 @pytest.mark.parametrize("name", ["strong", "random-resized-crop", "noise", "blur", "rand-augment"])
 def test_neither_threads_nor_the_layout_change_a_bit(name: str) -> None:
     images, ids = photos(6, (3, 96, 96)), torch.arange(6)

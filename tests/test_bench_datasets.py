@@ -115,8 +115,10 @@ def test_names_are_unique_and_all_are_described_and_hinted() -> None:
         assert dataset.summary
         assert dataset.hints is not None
         # Of users' own images nothing is known that would recommend anything.
-        expected = set() if dataset.address else {"epochs", "batch_size"}
-        assert set(dataset.recommends) == expected
+        if dataset.address:
+            assert not dataset.recommends
+        else:
+            assert set(dataset.recommends) >= {"epochs", "batch_size"}
 
 
 def test_listing_imports_nothing_heavy() -> None:
@@ -278,6 +280,25 @@ def test_fashion_mnist_does_not_pass_over_half_of_the_users_files(tmp_path: Path
     (tmp_path / "t10k-labels-idx1-ubyte").unlink()
     with pytest.raises(bench.DataError, match=r"put `t10k-labels-idx1-ubyte\.gz` there"):
         fashion_mnist.locate(tmp_path)
+
+
+@pytest.mark.usefixtures("_no_system_files")
+def test_fashion_mnist_is_read_as_it_was_fetched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arrays = write_mnist_like(tmp_path / "web", suffix=".gz")
+
+    def copy(url: str, target: Path, *, md5: str) -> Path:
+        assert url == f"{fashion_mnist.URL}{target.name}"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(tmp_path / "web" / target.name, target)
+        return target
+
+    monkeypatch.setattr(fashion_mnist, "fetch", copy)
+    splits = fashion_mnist.load(None)
+    np.testing.assert_array_equal(splits.train[0], arrays["train-images-idx3"])
+    np.testing.assert_array_equal(splits.test[1], arrays["t10k-labels-idx1"])
+    assert len(fashion_mnist.locate(None)) == 4
 
 
 @pytest.mark.usefixtures("_offline", "_no_system_files")

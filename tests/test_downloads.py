@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import hashlib
 import http.server
 import io
@@ -224,6 +225,16 @@ def make_tar(path: Path, *members: tuple[str, bytes] | tarfile.TarInfo, mode: st
     return path
 
 
+def make_header_bomb(path: Path) -> Path:
+    """Write a tar whose first extended header is long, and would be read into memory whole."""
+    info = special("pax", tarfile.XHDTYPE)
+    info.size = 20_000_000
+    with gzip.open(path, "wb") as file:
+        file.write(info.tobuf(tarfile.USTAR_FORMAT))
+        file.write(bytes(info.size))
+    return path
+
+
 def make_zip(path: Path, *members: tuple[str | zipfile.ZipInfo, bytes]) -> Path:
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in members:
@@ -282,6 +293,10 @@ MALICIOUS: dict[str, tuple[Callable[[Path], Path], str]] = {
     "tar-bomb": (
         lambda p: make_tar(p, GOOD, *[(f"zeros{i}", ZEROS) for i in range(5)], mode="w:gz"),
         "`zeros.` makes .* decompression bomb",
+    ),
+    "tar-header-bomb": (
+        lambda p: make_header_bomb(p),
+        r"it has a header of 20\.0 MB, as a decompression bomb",
     ),
     "zip-climbs": (
         lambda p: make_zip(p, GOOD, ("../evil", b"x")),
@@ -351,6 +366,13 @@ def test_a_sound_tar_is_unpacked_and_reused(tmp_path: Path, mode: str) -> None:
     assert (folder / "sub" / "link.txt").read_bytes() == b"b"
     archive.unlink()
     assert extract(archive, folder) == folder
+
+
+def test_a_tar_that_ends_with_a_zip_is_a_tar(tmp_path: Path) -> None:
+    inner = make_zip(tmp_path / "inner.zip", GOOD).read_bytes()
+    archive = make_tar(tmp_path / "a.tar", ("a.txt", b"a"), ("inner.zip", inner))
+    folder = extract(archive, tmp_path / "set")
+    assert sorted(path.name for path in folder.iterdir()) == ["a.txt", "inner.zip"]
 
 
 def test_a_sound_zip_is_unpacked(tmp_path: Path) -> None:

@@ -1,27 +1,30 @@
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from samples import make_batches
 from sklearn.metrics import accuracy_score, log_loss
 from torch import Tensor, nn
 
-from bench.engine import evaluation, pipeline
-from bench.engine.evaluation import Predictions, metrics, predict
+from bench.engine import evaluation
+from bench.engine.evaluation import Predictions, Question, predict
 from bench.engine.pipeline import Batches
+from bench.engine.placement import Resident
+from bench.specs import Task
+
+QUESTION = Question(Task.MULTI_CLASS, ("a", "b", "c"))
 
 
 def batches(count: int, size: int = 4, ids: Any = None) -> Batches:
     generator = np.random.default_rng(0)
     total = count if ids is None else max(ids) + 1
     images = generator.integers(0, 256, (total, 4, 4, 1), np.uint8)
-    chosen = np.arange(count) if ids is None else np.asarray(ids)
-    statistics = pipeline.statistics(images, chosen, "standard")
-    layout = torch.contiguous_format
     labels = np.arange(total, dtype=np.int64) % 3
-    return pipeline.to_batches(images, labels, chosen, size, statistics, "cpu", layout)
+    return make_batches(images, labels, size, ids)
 
 
 def network() -> nn.Module:
@@ -34,6 +37,7 @@ def random_predictions(count: int = 500, classes: int = 5) -> Predictions:
     logits = generator.normal(size=(count, classes)) * 2
     probabilities = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
     return Predictions(
+        question=Question(Task.MULTI_CLASS, tuple("abcde")),
         ids=np.arange(count),
         labels=generator.integers(0, classes, count),
         predicted=logits.argmax(1),
@@ -44,7 +48,7 @@ def random_predictions(count: int = 500, classes: int = 5) -> Predictions:
 @pytest.mark.parametrize("count", [1, 255, 256, 257, 600])
 def test_every_item_is_predicted_once_and_in_order(count: int) -> None:
     data, model = batches(count), network()
-    found = predict(model, data, "cpu", "float32")
+    found = predict(model, data, QUESTION, "cpu", "float32")
     with torch.no_grad():
         logits = model.eval()(data.gather(torch.arange(count)))
     assert found.ids.tolist() == list(range(count))
@@ -55,23 +59,23 @@ def test_every_item_is_predicted_once_and_in_order(count: int) -> None:
 
 
 def test_ids_are_places_in_the_stored_split() -> None:
-    found = predict(network(), batches(3, ids=[7, 2, 5]), "cpu", "float32")
+    found = predict(network(), batches(3, ids=[7, 2, 5]), QUESTION, "cpu", "float32")
     assert found.ids.tolist() == [7, 2, 5]
     assert found.labels.tolist() == [1, 2, 2]
 
 
 def test_a_prediction_does_not_depend_on_its_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     data, model = batches(50), network()
-    whole = predict(model, data, "cpu", "float32")
+    whole = predict(model, data, QUESTION, "cpu", "float32")
     monkeypatch.setattr(evaluation, "EVALUATION_BATCH", 7)
-    parts = predict(model, data, "cpu", "float32")
+    parts = predict(model, data, QUESTION, "cpu", "float32")
     assert np.allclose(whole.probabilities, parts.probabilities, atol=1e-6)
 
 
 def test_evaluation_changes_neither_weights_nor_statistics() -> None:
     model = network().train()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    predict(model, batches(50), "cpu", "float32")
+    predict(model, batches(50), QUESTION, "cpu", "float32")
     assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
     assert not model.training
 
@@ -81,20 +85,14 @@ def test_logits_are_judged_in_float32() -> None:
         def forward(self, x: Tensor) -> Tensor:
             return network()(x).bfloat16()
 
-    assert predict(Half().eval(), batches(9), "cpu", "float32").probabilities.dtype == np.float32
+    found = predict(Half().eval(), batches(9), QUESTION, "cpu", "float32")
+    assert found.probabilities.dtype == np.float32
 
 
 @pytest.mark.parametrize(("size", "expected"), [(4, 256), (64, 256), (128, 192), (8192, 1)])
 def test_large_images_are_evaluated_in_smaller_batches(size: int, expected: int) -> None:
-    data = Batches(
-        images=torch.zeros(1, 1, 4, 4, dtype=torch.uint8),
-        labels=torch.zeros(1, dtype=torch.int64),
-        ids=np.arange(1),
-        size=size,
-        mean=torch.zeros(1),
-        std=torch.ones(1),
-        memory_format=torch.contiguous_format,
-    )
+    images = Resident(torch.zeros(1, 1, 4, 4, dtype=torch.uint8), "memory")
+    data = dataclasses.replace(batches(1), images=images, size=size)
     assert evaluation.batch_size(data) == expected
 
 
@@ -103,7 +101,7 @@ def test_large_images_are_evaluated_in_smaller_batches(size: int, expected: int)
 
 def test_metrics_equal_those_of_scikit_learn() -> None:
     predictions = random_predictions()
-    found = metrics(predictions)
+    found = predictions.metrics()
     assert found["accuracy"] == accuracy_score(predictions.labels, predictions.predicted)
     probabilities = predictions.probabilities.astype(np.float64)
     expected = log_loss(predictions.labels, probabilities / probabilities.sum(1, keepdims=True))
@@ -117,25 +115,27 @@ def test_metrics_can_be_made_again_from_what_is_stored() -> None:
     assert {*arrays} == {f"test_{x}" for x in ("ids", "labels", "predicted", "probabilities")}
     assert arrays["test_probabilities"].dtype == np.float16
     again = Predictions(
+        predictions.question,
         arrays["test_ids"],
         arrays["test_labels"],
         arrays["test_predicted"].astype(np.int64),
         arrays["test_probabilities"].astype(np.float32),
     )
-    assert metrics(again) == metrics(predictions)
+    assert again.metrics() == predictions.metrics()
 
 
 def test_a_class_held_impossible_costs_much_but_not_everything() -> None:
     certain = Predictions(
+        question=Question(Task.MULTI_CLASS, ("a", "b")),
         ids=np.arange(2),
         labels=np.array([0, 1]),
         predicted=np.array([0, 0]),
         probabilities=np.array([[1, 0], [1, 0]], np.float32),
     )
-    found = metrics(certain)
+    found = certain.metrics()
     assert found["accuracy"] == 0.5
     assert found["log_loss"] == pytest.approx(-np.log(np.finfo(np.float16).tiny) / 2)
 
 
 def test_metrics_are_plain_numbers() -> None:
-    assert {type(value) for value in metrics(random_predictions()).values()} == {float, int}
+    assert {type(value) for value in random_predictions().metrics().values()} == {float, int}

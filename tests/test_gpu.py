@@ -10,9 +10,11 @@ import torch
 
 from bench.api import Result
 from bench.engine import device as devices
-from bench.engine import pipeline
+from bench.engine import pipeline, placement
+from bench.engine.evaluation import Question
 from bench.engine.training import Training, train
 from bench.records import RunStatus
+from bench.specs import Task
 
 pytestmark = [
     pytest.mark.gpu,
@@ -34,13 +36,15 @@ def test_no_step_waits_for_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
     size, steps, batch = 28, 8, 16
     images = torch.randint(0, 256, (steps * batch, 1, size, size), dtype=torch.uint8)
     data = pipeline.Batches(
-        images=images.cuda(),
+        images=placement.Resident(images.cuda(), "device"),
         labels=torch.randint(0, 10, (steps * batch,)).cuda(),
         ids=torch.arange(steps * batch).numpy(),
         size=size,
+        resize="crop",
         mean=torch.full((1, 1, 1, 1), 0.5).cuda(),
         std=torch.full((1, 1, 1, 1), 0.25).cuda(),
         memory_format=torch.channels_last,
+        classes=10,
     )
     model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(size * size, 10)).cuda()
 
@@ -66,6 +70,7 @@ def test_no_step_waits_for_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
         device="cuda",
         precision="bfloat16",
         select="last",
+        question=Question(Task.MULTI_CLASS, tuple("abcdefghij")),
     )
     try:
         train(job, data, data, lambda metrics: None)

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from samples import make_record, make_spec, write_predictions
 
 from bench import leaderboard, stats, tables
+from bench.comparison import AnswerBook
 from bench.leaderboard import Block, Leaderboard, Row, build
 from bench.records import Mode, Purpose, RunRecord, RunStatus
 from bench.store import Store
@@ -98,10 +99,10 @@ def test_failures_are_shown_and_not_ranked(store: Store) -> None:
     ]
     good, bad = build(records, store).rows
     assert (good.rank, bad.rank, bad.tie_group) == (1, None, None)
-    assert (bad.seeds, bad.failed, bad.accuracy) == (0, 3, None)
+    assert (bad.seeds, bad.failed, bad.score) == (0, 3, None)
     assert bad.errors == ["2 × diverged: the loss is nan", "oom"]
-    assert tables.cells(bad)[0] == "–"
-    assert tables.cells(bad)[-1] == "2 × diverged: the loss is nan; oom"
+    assert tables.cells(bad)["rank"] == "–"
+    assert tables.cells(bad)["status"] == "2 × diverged: the loss is nan; oom"
     assert "diverged" in tables.to_markdown(build(records, store))
 
 
@@ -109,7 +110,7 @@ def test_a_row_with_some_failed_seeds_is_ranked_by_the_others(store: Store) -> N
     records = [*seeded("mixed", [0.5, 0.6]), failed("mixed", 2, RunStatus.CRASHED, "signal 11")]
     (row,) = build(records, store).rows
     assert (row.rank, row.seeds, row.failed, row.errors) == (1, 2, 1, ["crashed: signal 11"])
-    assert row.accuracy == stats.Interval(0.55, 0.0, 1.0)  # cut to what a proportion can be
+    assert row.score == stats.Interval(0.55, 0.0, 1.0)  # cut to what a proportion can be
 
 
 def test_where_everything_failed_the_answer_says_so(store: Store) -> None:
@@ -129,7 +130,7 @@ def test_datasets_and_protocols_are_ranked_apart(store: Store) -> None:
         + seeded("a", [0.8], protocol={"epochs": 3})
         + seeded("a", [0.7], mode=Mode.DETERMINISTIC)
         + seeded("a", [0.6], fingerprint="beef")
-        + seeded("a", [0.6], params={"dataset": {"side": 9}})
+        + seeded("a", [0.6], params={"dataset": {"side": 9}}, fingerprint="cafe")
     )
     board = build(records, store)
     assert [len(block.rows) for block in board.blocks] == [1] * 6
@@ -140,6 +141,12 @@ def test_datasets_and_protocols_are_ranked_apart(store: Store) -> None:
     assert len([title for title in titles if "epochs 3" in title]) == 1
     assert len([title for title in titles if "mode deterministic" in title]) == 1
     assert len([title for title in titles if "dataset side 9" in title]) == 1
+
+
+def test_what_a_dataset_was_loaded_from_does_not_split_a_block(store: Store) -> None:
+    records = seeded("a", [0.9]) + seeded("b", [0.5], params={"dataset": {"path": "/elsewhere"}})
+    assert summary(build(records, store)) == [("a", 1, 1), ("b", 2, 2)]
+    assert only_block(build(records, store))
 
 
 def test_pinned_fields_do_not_split_a_block(store: Store) -> None:
@@ -177,7 +184,7 @@ def test_seeds_of_two_versions_are_not_averaged(store: Store) -> None:
     old = seeded("a", [0.5, 0.6, 0.7], version="1.0")
     new = seeded("a", [0.9], version="2.0")
     (row,) = build([*old, *new], store).rows
-    assert (row.seeds, row.accuracy) == (1, stats.wilson(900, 1000))
+    assert (row.seeds, row.score) == (1, stats.wilson(900, 1000))
 
 
 def test_a_dataset_that_failed_once_leaves_no_row_behind(store: Store) -> None:
@@ -201,7 +208,7 @@ def test_the_newest_record_of_a_cell_and_seed_counts(store: Store) -> None:
     older = make_record(make_spec(version="1.0"), 0.9)
     newer = make_record(make_spec(version="2.0"), 0.5)
     (row,) = build([older, newer], store).rows
-    assert (row.accuracy.mean, row.seeds) == (0.5, 1)  # type: ignore[union-attr]
+    assert (row.score.mean, row.seeds) == (0.5, 1)  # type: ignore[union-attr]
     assert row.to_dict()["runs"] == [newer.id]
 
 
@@ -225,7 +232,7 @@ def test_seeds_are_aggregated(store: Store) -> None:
     )
     (row,) = build(records, store).rows
     assert (row.seeds, row.n, row.val_n) == (3, 500, 200)
-    assert row.accuracy == stats.t_interval([0.8, 0.82, 0.78])
+    assert row.score == stats.t_interval([0.8, 0.82, 0.78])
     assert row.noise == "seeds"
     assert row.train_seconds == pytest.approx(3.0)
     assert row.images_per_second == pytest.approx(50.0)
@@ -233,13 +240,13 @@ def test_seeds_are_aggregated(store: Store) -> None:
 
 def test_one_seed_shows_the_noise_of_items(store: Store) -> None:
     (row,) = build(seeded("a", [0.8], n=500), store).rows
-    assert (row.accuracy, row.noise) == (stats.wilson(400, 500), "items")
+    assert (row.score, row.noise) == (stats.wilson(400, 500), "items")
     assert "Wilson" in tables.footnote(only_block(build(seeded("a", [0.8]), store)))
 
 
 def test_seeds_that_agree_fall_back_to_the_noise_of_items(store: Store) -> None:
     (row,) = build(seeded("a", [0.8, 0.8], n=500), store).rows
-    assert (row.accuracy, row.noise) == (stats.wilson(400, 500), "items")
+    assert (row.score, row.noise) == (stats.wilson(400, 500), "items")
 
 
 # Comparisons
@@ -247,9 +254,7 @@ def test_seeds_that_agree_fall_back_to_the_noise_of_items(store: Store) -> None:
 
 def compare(store: Store, records: list[RunRecord]) -> stats.Difference:
     rows = build(records, store).rows
-    return leaderboard.compare(
-        rows[0], rows[1], lambda record: leaderboard._correct(store, record.id)
-    )
+    return leaderboard.compare(rows[0], rows[1], AnswerBook(store))
 
 
 def correlated(generator: np.random.Generator, n: int = 1000) -> tuple[Any, Any]:
@@ -443,15 +448,17 @@ def test_csv_is_neutralised(store: Store) -> None:
         assert len(row) == len(tables.CSV_COLUMNS)
         assert not [cell for cell in row if cell[:1] in ("=", "+", "-", "@", "\t")]
     first = dict(zip(*rows[:2], strict=True))
-    assert float(first["accuracy"]) == 0.8
+    assert (first["metric"], float(first["score"])) == ("accuracy", 0.8)
+    assert float(first["score_low"]) < 0.8 < float(first["score_high"])
     assert first["rank"] == "1"
     assert first["optimizer"] == "'=HYPERLINK(1)"
     assert json.loads(first["params"])["optimizer"] == {}
 
 
 def test_cells_fit_the_headings(store: Store) -> None:
-    for row in hostile_board(store).rows:
-        assert len(tables.cells(row)) == len(tables.HEADINGS)
+    block = only_block(hostile_board(store))
+    for row in block.rows:
+        assert [*tables.cells(row)] == [*tables.headings(block)] == [*tables.HEADINGS]
 
 
 @pytest.mark.parametrize(
@@ -465,8 +472,8 @@ def test_large_numbers_are_shortened(number: int, text: str) -> None:
 # Sorting
 
 BETTER_IS_MORE = {
-    "accuracy": True,
-    "val_accuracy": True,
+    "score": True,
+    "val_score": True,
     "log_loss": False,
     "train_seconds": False,
     "images_per_second": True,
@@ -488,8 +495,8 @@ def row_with(by: str, value: float | None) -> Row:
         device="cpu",
         mode="fast",
     )
-    if by == "accuracy":
-        row.accuracy = None if value is None else stats.Interval(value, value, value)
+    if by == "score":
+        row.score = None if value is None else stats.Interval(value, value, value)
     else:
         setattr(row, by, value)
     return row

@@ -9,13 +9,16 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from samples import make_batches
 from torch.nn import functional
 from torchvision import transforms
 
+from bench import decoding
+from bench.decoding import Resize
 from bench.engine import pipeline
-from bench.engine.pipeline import Batches, epoch_order, hold_out, resize, take, to_batches
-
-labels_lists = st.lists(st.integers(0, 4), min_size=2, max_size=120)
+from bench.engine.pipeline import Batches, epoch_order, resize
+from bench.engine.placement import Resident
+from bench.stored import channel_statistics
 
 
 def pixels(count: int = 7, height: int = 9, width: int = 9, channels: int = 3) -> Any:
@@ -25,10 +28,13 @@ def pixels(count: int = 7, height: int = 9, width: int = 9, channels: int = 3) -
 
 def place(images: Any, size: int, ids: Any = None, normalize: str = "standard") -> Batches:
     labels = np.arange(len(images), dtype=np.int64) % 3
-    chosen = np.arange(len(images)) if ids is None else np.asarray(ids)
-    statistics = pipeline.statistics(images, chosen, normalize)
-    layout = torch.contiguous_format
-    return to_batches(images, labels, chosen, size, statistics, "cpu", layout)
+    return make_batches(images, labels, size, ids, normalize)
+
+
+def resident(batches: Batches) -> torch.Tensor:
+    """Return the images that are kept in memory, (N, C, H, W) uint8."""
+    assert isinstance(batches.images, Resident)
+    return batches.images.images
 
 
 # Batches
@@ -66,9 +72,7 @@ def test_normalised_training_images_have_mean_0_and_std_1() -> None:
 
 def test_a_batch_has_the_size_type_and_layout_that_was_asked_for() -> None:
     labels = np.zeros(7, np.int64)
-    images = pixels()
-    statistics = pipeline.statistics(images, np.arange(7), "unit")
-    batches = to_batches(images, labels, np.arange(7), 5, statistics, "cpu", torch.channels_last)
+    batches = make_batches(pixels(), labels, 5, memory_format=torch.channels_last)
     batch = batches.gather(torch.arange(4))
     assert batch.shape == (4, 3, 5, 5)
     assert batch.dtype == torch.float32
@@ -81,21 +85,23 @@ def test_only_the_chosen_items_are_placed_in_their_order() -> None:
     batches = place(images, 9, [5, 1, 4])
     assert batches.ids.tolist() == [5, 1, 4]
     assert batches.labels.tolist() == [2, 1, 1]
-    assert np.array_equal(batches.images.permute(0, 2, 3, 1).numpy(), images[[5, 1, 4]])
+    assert np.array_equal(resident(batches).permute(0, 2, 3, 1).numpy(), images[[5, 1, 4]])
 
 
 def test_gathering_leaves_the_stored_images_alone() -> None:
     batches = place(pixels(), 9)
-    before = batches.images.clone()
+    before = resident(batches).clone()
     batches.gather(torch.arange(7))
-    assert torch.equal(batches.images, before)
+    assert [*batches.stream(torch.arange(7)[None])]
+    assert [*batches.epoch(torch.arange(7)[None], 1)]
+    assert torch.equal(resident(batches), before)
 
 
 def test_a_memory_map_is_copied_and_not_written_to(tmp_path: Any) -> None:
     np.save(tmp_path / "images.npy", pixels())
     mapped = np.load(tmp_path / "images.npy", mmap_mode="r")
     batches = place(mapped, 9)
-    batches.images.fill_(0)
+    resident(batches).fill_(0)
     assert np.array_equal(np.load(tmp_path / "images.npy"), pixels())
 
 
@@ -109,24 +115,24 @@ def test_resizing_all_at_once_equals_resizing_each_batch(
     height: int, width: int, size: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     images = pixels(40, height, width)
-    resident = place(images, size)
+    kept = place(images, size)
     monkeypatch.setattr(pipeline, "RESIDENT_LIMIT", 0)
     streamed = place(images, size)
-    assert resident.images.shape[-2:] == (size, size)
+    assert kept.images.shape[-2:] == (size, size)
     assert streamed.images.shape[-2:] == (height, width)
     for indices in torch.randperm(40).split(11):
-        assert torch.equal(resident.gather(indices), streamed.gather(indices))
+        assert torch.equal(kept.gather(indices), streamed.gather(indices))
 
 
 def test_resizing_in_parts_equals_resizing_the_whole() -> None:
     images = torch.from_numpy(pixels(2500, 8, 8, 1)).permute(0, 3, 1, 2).contiguous()
-    assert torch.equal(place(pixels(2500, 8, 8, 1), 6).images, resize(images, 6))
+    assert torch.equal(resident(place(pixels(2500, 8, 8, 1), 6)), resize(images, 6, "crop"))
 
 
 @pytest.mark.parametrize("size", [5, 9, 14])
 def test_square_images_are_resized_as_pillow_does(size: int) -> None:
     image = pixels(1)[0]
-    found = resize(torch.from_numpy(image).permute(2, 0, 1)[None], size)[0].permute(1, 2, 0)
+    found = resize(torch.from_numpy(image).permute(2, 0, 1)[None], size, "crop")[0].permute(1, 2, 0)
     picture = Image.fromarray(image).resize((size, size), Image.Resampling.BILINEAR)
     assert np.abs(found.numpy().astype(int) - np.asarray(picture).astype(int)).max() <= 1
 
@@ -135,7 +141,7 @@ def test_square_images_are_resized_as_pillow_does(size: int) -> None:
 def test_resized_values_are_rounded_and_not_cut(size: int) -> None:
     images = torch.from_numpy(pixels()).permute(0, 3, 1, 2)
     exact = functional.interpolate(images.float(), (size, size), mode="bilinear", antialias=True)
-    assert (resize(images, size).float() - exact).abs().max() <= 0.5
+    assert (resize(images, size, "crop").float() - exact).abs().max() <= 0.5
 
 
 @pytest.mark.parametrize("shape", [(4, 12), (12, 4)])
@@ -143,12 +149,26 @@ def test_the_centre_is_cropped(shape: tuple[int, int]) -> None:
     image = torch.zeros(1, 1, *shape, dtype=torch.uint8)
     image[..., :4, 4:8] = 255
     image[..., 4:8, :4] = 255
-    assert (resize(image, 4) == 255).all()
+    assert (resize(image, 4, "crop") == 255).all()
 
 
 def test_images_of_the_right_size_are_left_alone() -> None:
     images = torch.zeros(2, 3, 8, 8, dtype=torch.uint8)
-    assert resize(images, 8) is images
+    for how in ("crop", "squash", "pad"):
+        assert resize(images, 8, how) is images
+
+
+@pytest.mark.parametrize("how", ["crop", "squash", "pad"])
+@pytest.mark.parametrize("shape", [(9, 14), (14, 9), (6, 11), (5, 5)])
+@pytest.mark.parametrize("size", [7, 16])
+def test_a_batch_is_resized_as_a_stored_image_is(
+    how: Resize, shape: tuple[int, int], size: int
+) -> None:
+    (image,) = pixels(1, *shape)
+    found = resize(torch.from_numpy(image).permute(2, 0, 1)[None], size, how)
+    expected = decoding.fit(image, size, how)
+    difference = found[0].permute(1, 2, 0).numpy().astype(int) - expected.astype(int)
+    assert np.abs(difference).max() <= 1
 
 
 # Statistics
@@ -158,7 +178,7 @@ def test_images_of_the_right_size_are_left_alone() -> None:
 def test_statistics_equal_those_of_numpy(channels: int) -> None:
     images = pixels(5000, 4, 4, channels)
     ids = np.flatnonzero(np.arange(5000) % 7)
-    mean, std = pipeline.statistics(images, ids, "standard")
+    mean, std = pipeline.shaped(*channel_statistics(images, ids))
     values = images[ids].astype(np.float64) / 255
     assert mean.shape == std.shape == (1, channels, 1, 1)
     assert mean.dtype == std.dtype == torch.float32
@@ -169,83 +189,20 @@ def test_statistics_equal_those_of_numpy(channels: int) -> None:
 
 def test_statistics_see_the_training_items_only() -> None:
     images = pixels(20)
-    before = pipeline.statistics(images, np.arange(10), "standard")
+    before = channel_statistics(images, np.arange(10))
     images[10:] = 255
-    after = pipeline.statistics(images, np.arange(10), "standard")
-    assert all(torch.equal(*pair) for pair in zip(before, after, strict=True))
+    assert channel_statistics(images, np.arange(10)) == before
+    assert channel_statistics(images, np.arange(20)) != before
 
 
 @pytest.mark.parametrize("value", [0, 7, 255])
 def test_a_channel_without_variation_gets_std_1(value: int) -> None:
     images = pixels()
     images[..., 1] = value
-    mean, std = pipeline.statistics(images, np.arange(7), "standard")
-    assert std.flatten()[1] == 1
-    assert mean.flatten()[1] == pytest.approx(value / 255)
-    assert (std.flatten()[[0, 2]] < 1).all()
-
-
-def test_unit_leaves_images_between_0_and_1() -> None:
-    mean, std = pipeline.statistics(pixels(), np.arange(7), "unit")
-    assert mean.flatten().tolist() == [0, 0, 0]
-    assert std.flatten().tolist() == [1, 1, 1]
-
-
-# Choosing items
-
-
-def shares(labels: Any, count: int) -> Any:
-    """Return how far each class is from its exact share, in items."""
-    return {c: (labels == c).mean() * count for c in np.unique(labels)}
-
-
-@given(labels_lists, st.integers(1, 130), st.integers(0, 5))
-@settings(deadline=None)
-def test_a_choice_is_stratified_and_exact(values: list[int], count: int, seed: int) -> None:
-    labels = np.array(values)
-    chosen = take(labels, count, seed)
-    assert len(chosen) == min(count, len(labels))
-    assert (np.diff(chosen) > 0).all()
-    assert chosen.dtype == np.int64
-    for label, share in shares(labels, len(chosen)).items():
-        assert abs((labels[chosen] == label).sum() - share) < 1
-    assert np.array_equal(take(labels, count, seed), chosen)
-
-
-@given(labels_lists, st.floats(0.01, 0.99), st.integers(0, 5))
-@settings(deadline=None)
-def test_a_split_is_stratified_disjoint_and_whole(
-    values: list[int], fraction: float, seed: int
-) -> None:
-    labels = np.array(values)
-    ids = np.flatnonzero(np.arange(len(labels)) % 5 != 4)
-    if len(ids) < 2:
-        return
-    train, val = hold_out(labels, ids, fraction, seed)
-    assert len(val) == min(max(1, round(len(ids) * fraction)), len(ids) - 1)
-    assert np.array_equal(np.sort(np.concatenate([train, val])), ids)
-    for label, share in shares(labels[ids], len(val)).items():
-        assert abs((labels[val] == label).sum() - share) < 1
-    again = hold_out(labels, ids, fraction, seed)
-    assert all(np.array_equal(*pair) for pair in zip(again, (train, val), strict=True))
-
-
-def test_another_seed_chooses_others() -> None:
-    labels = np.arange(1000) % 10
-    assert not np.array_equal(take(labels, 100, 0), take(labels, 100, 1))
-    _, first = hold_out(labels, np.arange(1000), 0.2, 0)
-    _, second = hold_out(labels, np.arange(1000), 0.2, 1)
-    assert not np.array_equal(first, second)
-    assert np.bincount(labels[first]).tolist() == [20] * 10
-
-
-def test_a_choice_is_the_same_on_every_machine() -> None:
-    # Pinned: were it to change, val splits of earlier runs would no longer be those of new ones.
-    assert take(np.arange(20) % 3, 6, 0).tolist() == [7, 8, 12, 17, 18, 19]
-
-
-def test_a_limit_beyond_the_data_takes_them_all() -> None:
-    assert take(np.zeros(4, int), 9, 0).tolist() == [0, 1, 2, 3]
+    mean, std = channel_statistics(images, np.arange(7))
+    assert std[1] == 1
+    assert mean[1] == pytest.approx(value / 255)
+    assert max(std[0], std[2]) < 1
 
 
 # The order of an epoch

@@ -63,6 +63,11 @@ def build_loss(num_classes: int, *, smoothing: float = 0.0) -> None:
     """A loss."""
 
 
+def build_plain(image_shape: Any, image_kind: Any, *, strength: float = 1.0) -> list[Any]:
+    """An augmentation."""
+    return []
+
+
 def build_executor(workers: int, preload: Any, *, patience: int = 1) -> None:
     """An executor."""
 
@@ -86,6 +91,8 @@ def registry() -> Registry:
         bench.Schedule(name="flat", build=build_flat, default=True),
         bench.Schedule(name="ramp", build=build_ramp),
         bench.Loss(name="entropy", build=build_loss, default=True),
+        bench.Augmentation(name="plain", build=build_plain, default=True),
+        bench.Augmentation(name="wild", build=build_plain),
         bench.Executor(name="here", build=build_executor, default=True),
     )
     return registry
@@ -113,6 +120,7 @@ def test_a_model_is_enough(registry: Registry) -> None:
         "optimizer": "adamw",
         "schedule": "flat",
         "loss": "entropy",
+        "augmentation": "plain",
     }
     assert {ref.plugin for ref in spec.components.values()} == {"acme"}
     assert spec.model.params == {"width": 8, "act": "relu"}
@@ -147,6 +155,7 @@ def test_names_outside_the_protocol_are_resolved_through_aliases(registry: Regis
         ({"optimizers": "adam"}, "optimizer"),
         ({"schedule": "rampe"}, "schedule"),
         ({"loss": "entropie"}, "loss"),
+        ({"augmentation": "wilde"}, "augmentation"),
         ({"executor": "hero"}, "executor"),
     ],
 )
@@ -173,7 +182,7 @@ def test_mode_and_data_folder_are_noted(registry: Registry, tmp_path: Path) -> N
 
 
 def test_user_beats_dataset_beats_default(registry: Registry) -> None:
-    default = Protocol().model_dump()
+    default = Protocol().model_dump(mode="json")
     (spec,) = runs(registry)
     assert (spec.protocol["epochs"], spec.protocol["limit"]) == (4, 50)
     assert spec.protocol["batch_size"] == default["batch_size"]
@@ -278,7 +287,10 @@ def test_a_pattern_skips_what_lacks_the_param(registry: Registry) -> None:
     assert [s.model.params.get("drop") for s in specs] == [None, 0.5]
 
 
-@pytest.mark.parametrize("option", ["ramp.warmup=0.1", "entropy.smoothing=0.2", "net.v1.act=elu"])
+@pytest.mark.parametrize(
+    "option",
+    ["ramp.warmup=0.1", "entropy.smoothing=0.2", "net.v1.act=elu", "plain.strength=0.5"],
+)
 def test_params_of_every_kind_can_be_set(registry: Registry, option: str) -> None:
     key, _, value = option.rpartition("=")
     (spec,) = runs(registry, option, schedule="ramp")
@@ -408,7 +420,7 @@ def test_forecast_knows_what_is_done(
     assert [run.cached for run in before] == [False] * 3
     assert all(not run.spec.key and run.seconds > 0 for run in before)
 
-    datastore.prepare(registry.get("dataset", "tiny"), specs[0].dataset, None)
+    datastore.prepare(registry.get("dataset", "tiny"), specs[0].dataset, datastore.request_of(specs[0]))
     first, second, third = forecast(specs, registry, store)
     assert first.spec.fingerprint == second.spec.fingerprint
     assert first.data is not None
@@ -428,7 +440,7 @@ def test_a_locate_that_fails_names_its_plugin(registry: Registry, tmp_path: Path
     dataset = bench.Dataset(name="lost", load=load_nothing, locate=lambda data_dir: 1 / 0)
     add_plugin(registry, dataset, name="second")
     specs = runs(registry, datasets="lost")
-    with pytest.raises(PluginError, match=r"dataset `lost` of plugin `second`.*`locate` failed"):
+    with pytest.raises(PluginError, match=r"dataset `lost` of plugin `second`.*ZeroDivisionError"):
         forecast(specs, registry, Store(tmp_path))
 
 

@@ -5,9 +5,10 @@ import time
 import numpy as np
 import pytest
 import torch
+from samples import make_batches
 from torch import Tensor, nn
 
-from bench.engine import pipeline, profiling
+from bench.engine import profiling
 from bench.engine.pipeline import Batches
 from bench.engine.profiling import profile
 
@@ -19,10 +20,7 @@ def few_repetitions(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def batches(size: int = 8, channels: int = 3) -> Batches:
     images = np.zeros((4, 8, 8, channels), np.uint8)
-    statistics = pipeline.statistics(images, np.arange(4), "unit")
-    layout = torch.contiguous_format
-    labels = np.zeros(4, np.int64)
-    return pipeline.to_batches(images, labels, np.arange(4), size, statistics, "cpu", layout)
+    return make_batches(images, np.zeros(4, np.int64), size, normalize="unit")
 
 
 def network(channels: int = 3) -> nn.Module:

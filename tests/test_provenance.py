@@ -240,11 +240,14 @@ def test_a_source_that_cannot_be_parsed_is_no_crash(package: Package) -> None:
 
 # The engine
 
+STORING = ("datastore.py", "decoding.py", "intake.py", "selection.py")
+
 
 def test_the_engines_source_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     home = Path(provenance.__file__).parent
     shutil.copytree(home / "engine", tmp_path / "engine")
-    shutil.copy(home / "datastore.py", tmp_path)
+    for name in STORING:
+        shutil.copy(home / name, tmp_path)
     monkeypatch.setattr(provenance, "__file__", str(tmp_path / "provenance.py"))
 
     def source() -> str:
@@ -260,8 +263,14 @@ def test_the_engines_source_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         training.write_text(code.replace("loss.backward()", "(2 * loss).backward()"))
         assert source() != before
         training.write_text(code)
-        (tmp_path / "datastore.py").write_text("FORMAT = 2\n")
-        assert source() != before
+        for name in STORING:
+            storing = tmp_path / name
+            code = storing.read_text()
+            storing.write_text(code + "\n# a comment\n")
+            assert source() == before
+            storing.write_text(code + "\nMORE = 1\n")
+            assert source() != before
+            storing.write_text(code)
     finally:
         provenance.engine_source.cache_clear()
 
@@ -283,6 +292,7 @@ def registry_of(version: str = "1.0", factory: Callable[..., Any] = build) -> Re
         bench.Optimizer(name="adamw", build=build),
         bench.Schedule(name="constant", build=build),
         bench.Loss(name="cross-entropy", build=build),
+        bench.Augmentation(name="none", build=build),
         version=version,
     )
     return registry
@@ -291,10 +301,10 @@ def registry_of(version: str = "1.0", factory: Callable[..., Any] = build) -> Re
 def completed(
     spec: RunSpec | None = None,
     registry: Registry | None = None,
-    fingerprint: str | None = "f00d",
+    content: tuple[str, str] | None = ("f00d", "8x8x1"),
     device: str = "a processor",
 ) -> RunSpec:
-    return complete(spec or make_spec(), registry or registry_of(), fingerprint, device)
+    return complete(spec or make_spec(), registry or registry_of(), content, device)
 
 
 def differences(other: RunSpec) -> list[str]:
@@ -302,7 +312,7 @@ def differences(other: RunSpec) -> list[str]:
     return [path for path, _, _ in key_differences(completed().key, other.key)]
 
 
-COMPONENTS = ("dataset", "loss", "model", "optimizer", "schedule")
+COMPONENTS = ("augmentation", "loss", "model", "optimizer", "schedule")
 
 
 def test_equal_requests_have_equal_keys() -> None:
@@ -319,9 +329,9 @@ def test_equal_requests_have_equal_keys() -> None:
         (completed(make_spec(protocol={"epochs": 3})), ["protocol.epochs"]),
         (completed(make_spec(protocol={"threads": 1})), ["protocol.threads"]),
         (completed(make_spec(params={"model": {"width": 9}})), ["model.params.width"]),
-        (completed(make_spec(params={"dataset": {"size": 9}})), ["dataset.params.size"]),
-        (completed(fingerprint="beef"), ["dataset.fingerprint"]),
-        (completed(fingerprint=None), ["dataset.fingerprint"]),
+        (completed(make_spec(params={"augmentation": {"p": 1}})), ["augmentation.params.p"]),
+        (completed(content=("beef", "8x8x1")), ["dataset.fingerprint"]),
+        (completed(content=("f00d", "9x9x1-crop")), ["dataset.variant"]),
         (completed(device="another processor"), ["device"]),
         (completed(registry=registry_of("2.0")), [f"{kind}.version" for kind in COMPONENTS]),
         (completed(registry=registry_of(factory=make_spec)), ["model.source"]),
@@ -349,11 +359,30 @@ def test_engine_and_libraries_count(monkeypatch: pytest.MonkeyPatch) -> None:
         make_spec(protocol=dict(reversed(make_spec().protocol.items()))),
         make_spec(data_dir="/elsewhere"),
         make_spec(pinned={"batch_size": 64}),
+        make_spec(placement="map"),
+        make_spec(exclude="/elsewhere"),
+        make_spec(image_size=9),
+        make_spec(params={"dataset": {"path": "/elsewhere"}}),
     ],
-    ids=["order", "data-dir", "pinned"],
+    ids=["order", "data-dir", "pinned", "placement", "exclude", "image-size", "source"],
 )
 def test_what_cannot_change_a_result_does_not_count(spec: RunSpec) -> None:
     assert completed(spec).id == completed().id
+
+
+def test_a_dataset_that_could_not_be_stored_counts_by_its_source() -> None:
+    def lost(size: int, version: str = "1.0") -> RunSpec:
+        spec = make_spec(params={"dataset": {"size": size}})
+        return completed(spec, registry_of(version), content=None)
+
+    assert lost(8).key["dataset"]["fingerprint"] is None
+    assert lost(8).key["dataset"]["variant"] is None
+    assert lost(8).id == lost(8).id
+    assert [path for path, _, _ in key_differences(lost(8).key, lost(9).key)] == [
+        "dataset.params.size"
+    ]
+    changed = [path for path, _, _ in key_differences(lost(8).key, lost(8, "2.0").key)]
+    assert "dataset.version" in changed
 
 
 def test_neither_commit_nor_folder_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -368,7 +397,7 @@ def test_neither_commit_nor_folder_counts(tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_what_is_no_longer_installed_is_an_error() -> None:
     with pytest.raises(UnknownNameError, match="`shapes@acme`"):
-        complete(make_spec(), Registry(), "f00d", "a processor")
+        complete(make_spec(), Registry(), ("f00d", "8x8x1"), "a processor")
 
 
 def test_versions_are_those_installed() -> None:
@@ -396,7 +425,7 @@ def test_differences_are_named_by_dotted_fields(old: Any, new: Any, expected: An
 
 def test_why_tells_what_changed_or_that_it_cannot_be_resolved() -> None:
     assert provenance.why(completed(), completed()) == []
-    ((field, old, new),) = provenance.why(completed(), completed(fingerprint="beef"))
+    ((field, old, new),) = provenance.why(completed(), completed(content=("beef", "8x8x1")))
     assert (field, old, new) == ("dataset.fingerprint", "f00d", "beef")
     ((field, _, message),) = provenance.why(completed(), UnknownNameError("it is gone"))
     assert (field, message) == ("request", "it is gone")

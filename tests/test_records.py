@@ -133,7 +133,8 @@ def test_a_record_holds_the_documented_fields() -> None:
     assert {*documented.split()} <= {*content}
     assert content["schema"] == 1
     assert content["model"] == "net"
-    assert {*content["params"]} == {"dataset", "model", "optimizer", "schedule", "loss"}
+    kinds = {"dataset", "model", "optimizer", "schedule", "loss", "augmentation"}
+    assert {*content["params"]} == kinds
     assert {*content["metrics"]} == {"val", "test"}
 
 

@@ -467,15 +467,23 @@ def test_every_builtin_takes_what_its_kind_is_called_with(builtins: list[Compone
         "optimizer": (None,),
         "schedule": (10, 5),
         "loss": (10,),
+        "augmentation": ((3, 8, 8), bench.ImageKind.PHOTO),
         "executor": (1, ()),
     }
     for component in builtins:
         signature = inspect.signature(component.factory)
-        signature.bind(*arguments[component.kind])
+        is_source = isinstance(component, bench.Dataset) and component.address is not None
+        signature.bind(*arguments[component.kind], **({"path": "here"} if is_source else {}))
         kinds = {parameter.kind for parameter in signature.parameters.values()}
         assert inspect.Parameter.VAR_KEYWORD not in kinds, component.name
 
 
 def test_builtins_offer_one_default_of_each_kind_but_the_model(builtins: list[Component]) -> None:
-    chosen = [component.kind for component in builtins if component.default]
-    assert sorted(chosen) == sorted({*KINDS} - {"model"})
+    chosen = [c.kind for c in builtins if c.default and not isinstance(c, bench.Loss)]
+    assert sorted(chosen) == sorted({*KINDS} - {"model", "loss"})
+
+
+def test_builtins_offer_one_default_loss_for_every_task(builtins: list[Component]) -> None:
+    losses = [c for c in builtins if c.default and isinstance(c, bench.Loss)]
+    suited = sorted(task for loss in losses for task in loss.tasks)
+    assert suited == sorted(bench.Task)

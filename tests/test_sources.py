@@ -158,6 +158,8 @@ def test_a_lone_folder_at_the_top_is_passed_through(tmp_path: Path) -> None:
     put(tmp_path, "flowers/data/train/rose/1.png", "flowers/data/train/tulip/1.png")
     splits = load("folder", tmp_path)
     assert splits.classes == ["rose", "tulip"]
+    put(tmp_path, "flowers/data/test/images/rose/1.png", "flowers/data/test/images/tulip/1.png")
+    assert len(load("folder", tmp_path).test) == 2
     assert splits.train.names[0] == "flowers/data/train/rose/1.png"
     assert splits.taxonomy == []
 
@@ -228,6 +230,8 @@ def test_links_are_followed_but_not_in_circles(tmp_path: Path) -> None:
     (tmp_path / "set" / "a" / "again").symlink_to(tmp_path / "set")
     splits = load("folder", tmp_path / "set")
     assert splits.train.names == ["a/1.png", "b/1.png", "c/2.png"]
+    (tmp_path / "set" / "b" / "3.png").symlink_to(tmp_path / "nothing")
+    assert "b/3.png` is a link to nothing" in refused("folder", tmp_path / "set")
 
 
 def test_folders_that_are_wrong(tmp_path: Path) -> None:
@@ -270,6 +274,8 @@ def test_splits_that_do_not_match(tmp_path: Path) -> None:
     assert "beside no folder `train`" in refused("folder", tmp_path / "none")
     put(tmp_path / "twice", "train/a/1.png", "val/a/1.png", "valid/a/1.png")
     assert "two folders for val" in refused("folder", tmp_path / "twice")
+    put(tmp_path / "branch", "train/x/a/1.png", "train/y/b/1.png", "val/x/a/1.png")
+    assert "val lacks 1 of the classes of train: `y/b`" in refused("folder", tmp_path / "branch")
     put(tmp_path / "mixed", "train/a/1.png", "train/b/1.png", "c/1.png")
     assert "beside `c`; put all class folders into" in refused("folder", tmp_path / "mixed")
 
@@ -333,6 +339,9 @@ def test_columns_of_zero_and_one(tmp_path: Path) -> None:
     table(path, head, ("a.png", "1.0", "0.0", "0.0"), ("b", 0, 1, 0), ("c", 0, 0, 1))
     single = load("csv", path)
     assert single.train.labels.tolist() == [0, 2, 1]
+    rows = (("0", "7", "a.png", 1, 1), ("1", "8", "b.png", 0, 1), ("2", "9", "c.png", 0, 0))
+    table(tmp_path / "index.csv", ("", "id", "image", "x", "y"), *rows)
+    assert load("csv", tmp_path / "index.csv").train.labels.tolist() == [[1, 1], [0, 1], [0, 0]]
     assert load("csv", path, multi_label=True).train.labels.shape == (3, 3)
 
 
@@ -349,6 +358,11 @@ def test_a_column_of_splits_and_chosen_columns(tmp_path: Path) -> None:
     assert pairs(splits.train, splits.classes) == {"0.jpg": "a", "1.jpg": "b", "2.jpg": "a"}
     assert pairs(splits.val, splits.classes) == {"3.jpg": "a"}
     assert pairs(splits.test, splits.classes) == {"4.jpg": "b"}
+    rows = (("0.jpg", "a", "train"), ("1.jpg", "b", "train"), ("2.jpg", "", "test"))
+    withheld = table(tmp_path / "withheld.csv", ("image", "label", "split"), *rows)
+    splits = load("csv", withheld, subset=True)
+    assert splits.unlabelled is not None
+    assert splits.unlabelled.names == ["pictures/2.jpg"]
     assert "no column `kid` (did you mean `kind`?)" in refused(
         "csv", path, image_column="picture", label_column="kid"
     )
@@ -404,7 +418,9 @@ def test_tables_that_are_wrong(tmp_path: Path) -> None:
     table(path, head, ("a", "x"), ("b", ""), ("c", "y"), ("d", "x"), ("e", "x"))
     assert "1 of 5 images have no label: `b.png`" in refused("csv", path)
     table(path, head, *((name, "x") for name in "abcde"))
-    assert "has 5 images of one class, `x`" in refused("csv", path)
+    assert "has 5 images of one class, `x`; two" in refused("csv", path)
+    table(path, ("image", "x", "y"), *((name, 0, 0) for name in "abcde"))
+    assert "has 5 images of no class at all" in refused("csv", path)
     table(path, head)
     assert "holds no rows below its header" in refused("csv", path)
     path.write_text("image,label\na,x\nb\nc,y,z\n")
@@ -644,6 +660,8 @@ def test_arrays_that_are_wrong(tmp_path: Path) -> None:
     assert "4 images but 3 labels in train" in saved(x=images, y=labels[:3])
     assert "uint8 from 0 to 255 is needed" in saved(x=images / 255, y=labels)
     assert "have shape (4, 36)" in saved(x=images.reshape(4, 36), y=labels)
+    assert "have shape ()" in saved(x=np.array(3), y=labels)
+    assert hints("npz", path) is None
     assert "are none" in saved(x=images[:0], y=labels[:0])
     assert "has one class" in saved(x=images, y=labels * 0)
     assert "are not all 0 and 1" in saved(x=images, y=np.arange(8).reshape(4, 2))
@@ -657,6 +675,7 @@ def test_arrays_that_are_wrong(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:200])
     assert "cannot read the arrays" in refused_only(path)
     np.save(tmp_path / "one.npy", images)
+    assert "is no .npz file" in refused_only(put(tmp_path, "image.png") / "image.png")
     assert "holds a single array" in refused_only(tmp_path / "one.npy")
     assert "holds 0 .npz files" in refused_only(put(tmp_path / "folder", "a.png"))
 
@@ -855,6 +874,10 @@ def test_archives_that_are_wrong(tmp_path: Path) -> None:
     assert "is no zip or tar file, no .npz and no .csv" in refused("archive", tmp_path / "text.bin")
     (tmp_path / "text.zip").write_text("x")
     assert "is damaged or no archive" in refused("archive", tmp_path / "text.zip")
+    (tmp_path / "text.zip").write_bytes(b"PK\x03\x04 and so on")
+    assert "is damaged or no archive" in refused("archive", tmp_path / "text.zip")
+    (tmp_path / "page").write_bytes(b"PK\x03\x04 and so on")
+    assert "is damaged or no archive" in refused("archive", tmp_path / "page")
     with tarfile.open(tmp_path / "evil.tar", "w") as tar:
         tar.addfile(tarfile.TarInfo("../evil"))
     assert "climbs out of its folder" in refused("archive", tmp_path / "evil.tar")

@@ -10,16 +10,19 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from samples import make_batches
 from torch import Tensor, nn
 from torch.nn import functional
 
 import bench_optim
-from bench.engine import evaluation, pipeline, training
+from bench.engine import evaluation, training
 from bench.engine.pipeline import Batches, epoch_order
 from bench.engine.training import Diverged, Training, train
 from bench.records import EpochMetrics
+from bench.specs import Task
 
 EPOCHS, BATCH, SEED = 3, 16, 5
+QUESTION = evaluation.Question(Task.MULTI_CLASS, ("top", "middle", "bottom"))
 ONE_CYCLE = {offer.name: offer for offer in bench_optim.register_schedules()}["one-cycle"]
 
 
@@ -29,10 +32,7 @@ def batches(count: int, seed: int = 0, labels: Any = None) -> Batches:
     chosen = np.arange(count) % 3 if labels is None else np.asarray(labels)
     images = generator.integers(0, 120, (count, 6, 6, 1), np.uint8)
     images[np.arange(count), chosen] += 100
-    ids = np.arange(count)
-    statistics = pipeline.statistics(images, ids, "standard")
-    layout = torch.contiguous_format
-    return pipeline.to_batches(images, chosen.astype(np.int64), ids, 6, statistics, "cpu", layout)
+    return make_batches(images, chosen.astype(np.int64), 6)
 
 
 def network() -> nn.Module:
@@ -78,6 +78,7 @@ def job(
         "device": "cpu",
         "precision": "float32",
         "select": "last",
+        "question": QUESTION,
     }
     return Training(model=model, optimizer=optimizer, factors=factors, **{**plain, **fields})
 
@@ -96,7 +97,7 @@ def plain_loop(
     data: Batches,
 ) -> list[list[float]]:
     """Train as a torch tutorial would, and return each step's loss by epoch."""
-    images = data.images.float() / 255
+    images = data.images.take(torch.arange(len(data))).float() / 255
     images = (images - data.mean) / data.std
     rates = [group["lr"] for group in optimizer.param_groups]
     step = 0
@@ -204,7 +205,7 @@ def test_val_metrics_are_those_of_the_weights_after_the_epoch() -> None:
     after: list[dict[str, Any]] = []
 
     def report(metrics: EpochMetrics) -> None:
-        after.append(evaluation.metrics(evaluation.predict(model, val, "cpu", "float32")))
+        after.append(evaluation.predict(model, val, QUESTION, "cpu", "float32").metrics())
 
     result = train(job(model, sgd(model), [1.0] * steps_of(data)), data, val, report)
     assert [m.val_accuracy for m in result.epochs] == [m["accuracy"] for m in after]
@@ -236,7 +237,7 @@ def best_of(job_fields: dict[str, Any], accuracies: list[float], losses: list[fl
         return {"accuracy": accuracy, "log_loss": loss, "n": 12}
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(evaluation, "metrics", metrics)
+        patch.setattr(evaluation.Predictions, "metrics", metrics)
         what = job(model, sgd(model), [1.0] * steps_of(data), **job_fields)
         result = train(what, data, val, ignore)
     return result, model, weights, val
@@ -264,7 +265,7 @@ def test_the_model_ends_with_the_weights_of_the_selected_epoch(
     # Each epoch left other weights, so that the comparison means something.
     for other in {0, 1, 2} - {epoch - 1}:
         assert not torch.equal(weights[other]["4.weight"], weights[epoch - 1]["4.weight"])
-    predictions = evaluation.predict(model, val, "cpu", "float32")
+    predictions = evaluation.predict(model, val, QUESTION, "cpu", "float32")
     assert np.array_equal(result.val.probabilities, predictions.probabilities)
     assert len(result.epochs) == EPOCHS
 
@@ -300,7 +301,7 @@ def test_the_last_batch_is_as_large_as_the_others(count: int, batch: int, sizes:
 
 def test_evaluation_drops_nothing_and_takes_a_single_image() -> None:
     model = Batchwise().eval()
-    predictions = evaluation.predict(model, batches(1), "cpu", "float32")
+    predictions = evaluation.predict(model, batches(1), QUESTION, "cpu", "float32")
     assert len(predictions.labels) == 1
 
 

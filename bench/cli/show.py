@@ -35,6 +35,9 @@ def command(run: str, results: Path, as_json: bool) -> None:
         print_json({**record.to_dict(), "epochs": epochs, "files": files})
         return
     _print_record(record)
+    for split, metrics in record.metrics.items():
+        if isinstance(metrics.get("per_class"), dict):
+            _print_classes(split, metrics["per_class"])
     if epochs:
         click.echo("\nepochs")
         headings = ("epoch", "train loss", "train accuracy", "val loss", "val accuracy", "images/s")
@@ -89,7 +92,22 @@ def _print_record(record: RunRecord) -> None:
 
 
 def _numbers(metrics: Any) -> str:
-    return ", ".join(f"{name} {_value(value)}" for name, value in metrics.items())
+    plain = {name: value for name, value in metrics.items() if not isinstance(value, dict)}
+    return ", ".join(f"{name} {_value(value)}" for name, value in plain.items())
+
+
+def _print_classes(split: str, table: dict[str, dict[str, Any]]) -> None:
+    """Print what a split says of each class, aligned."""
+    columns = list(next(iter(table.values()), {}))
+    rows = [["class", *(column.replace("_", " ") for column in columns)]]
+    rows += [
+        [one_line(name, 40), *(_value(v) for v in row.values())] for name, row in table.items()
+    ]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    click.echo(f"\n{split}, by class")
+    for name, *values in rows:
+        cells = [v.rjust(width) for v, width in zip(values, widths[1:], strict=True)]
+        click.echo("  " + "  ".join([name.ljust(widths[0]), *cells]))
 
 
 def _value(value: Any) -> str:

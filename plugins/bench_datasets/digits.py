@@ -35,7 +35,7 @@ def load(data_dir: Path | None) -> bench.Splits:
 DATASET = bench.Dataset(
     name="digits",
     load=load,
-    recommends={"epochs": 15, "batch_size": 32},
+    recommends={"epochs": 15, "batch_size": 32, "image_kind": "symbol"},
     hints=bench.DatasetHints(train=1438, test=359, image_size=8, channels=1),
     preload=("sklearn.datasets",),
 )

@@ -119,6 +119,6 @@ DATASET = bench.Dataset(
     name="fashion-mnist",
     load=load,
     locate=locate,
-    recommends={"epochs": 5, "batch_size": 64},
+    recommends={"epochs": 5, "batch_size": 64, "image_kind": "photo"},
     hints=bench.DatasetHints(train=60_000, test=10_000, image_size=28, channels=1),
 )

@@ -56,7 +56,7 @@ def read(path: Path) -> bench.Splits:
 DATASET = bench.Dataset(
     name="fashion-mnist-mini",
     load=load,
-    recommends={"epochs": 5, "batch_size": 32},
+    recommends={"epochs": 5, "batch_size": 32, "image_kind": "photo"},
     hints=bench.DatasetHints(train=2500, test=1000, image_size=28, channels=1),
     default=True,
 )

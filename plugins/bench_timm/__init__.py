@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import bench
-from bench_timm.building import build, suggest
+from bench_timm.building import build, preprocessing, suggest
 from bench_timm.names import architectures
 
 TABLE = Path(__file__).with_name("models.json")
@@ -52,6 +52,7 @@ def register_models() -> Iterator[bench.Model]:
             description=f"from timm's {family} family",
             aliases=(aliases[name],) if name in aliases else (),
             preload=("timm",),
+            preprocessing=functools.partial(preprocessing, name),
             hints=bench.ModelHints(
                 family=family,
                 parameters=row.get("parameters"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import bench
 from bench.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -74,6 +75,29 @@ def build(
     if getattr(network, "num_classes", num_classes) != num_classes:
         raise ConfigError(_headless(architecture))
     return GrayAsColor(network) if color_only and channels == 1 else network
+
+
+def preprocessing(
+    architecture: str, *, drop_rate: float = 0.0, drop_path_rate: float = 0.0
+) -> bench.Preprocessing:
+    """Return the mean and std that the architecture's own weights were trained with.
+
+    They are those of timm's default weights for it, also where the weights are random.
+
+    Args:
+        architecture: its name in timm.
+        drop_rate: not used, as it changes nothing about images.
+        drop_path_rate: not used either.
+
+    Raises:
+        ConfigError: timm has no weights of it, and so no mean and std.
+    """
+    import timm
+
+    config = timm.models.get_pretrained_cfg(architecture, allow_unregistered=True)
+    if config is None:
+        raise ConfigError(f"timm knows no mean and std of `{architecture}`; use standard or unit")
+    return bench.Preprocessing(mean=config.mean, std=config.std)
 
 
 def suggest(trial: Any) -> dict[str, Any]:

@@ -130,16 +130,23 @@ def apply(images: Tensor, operations: Tensor, magnitudes: Tensor) -> Tensor:
     for names, kernel in _KERNELS:
         first = OPERATIONS.index(names[0])
         chosen = (operations >= first) & (operations < first + len(names))
-        if images.device.type == "cpu":
+        if _grouped(images):
             rows = chosen.nonzero()[:, 0]
             if len(rows):
                 changed = kernel(images[rows], operations[rows], magnitudes[rows])
                 result.index_copy_(0, rows, changed)
         else:
-            # Which rows those are, the host would have to wait for; computing all is quicker.
             changed = kernel(images, operations, magnitudes)
             result = torch.where(chosen.view(-1, 1, 1, 1), changed, result)
     return result
+
+
+def _grouped(images: Tensor) -> bool:
+    """Whether to take a batch apart by operation, and not to compute all of them for all images.
+
+    On an accelerator the host would have to wait for the number of rows in each group.
+    """
+    return images.device.type == "cpu"
 
 
 Kernel = Callable[[Tensor, Tensor, Tensor], Tensor]

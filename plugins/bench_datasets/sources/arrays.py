@@ -142,7 +142,7 @@ class ArraySplits:
         import numpy as np
 
         what = f"images of `{self.where}` in {split}"
-        if len(array) == 0:
+        if array.ndim and len(array) == 0:
             raise bench.DataError(f"{what} are none; leave the split out or fill it")
         # (N, C, H, W), as torch has it: the last dimension of images is 1 or 3 otherwise.
         if array.ndim == 4 and array.shape[-1] not in (1, 3) and array.shape[1] in (1, 3):

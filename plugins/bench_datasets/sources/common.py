@@ -124,6 +124,9 @@ def walk(root: Path) -> Iterator[tuple[str, list[str]]]:
 
     Folders are relative POSIX paths, that of the root is empty. Links to folders are followed,
     except to one that they lie in, which would never end.
+
+    Raises:
+        bench.DataError: a folder cannot be read, or an image is a link to nothing.
     """
     top = os.path.realpath(root)
     waiting: list[tuple[str, str, tuple[str, ...]]] = [("", str(root), (top,))]
@@ -138,6 +141,8 @@ def walk(root: Path) -> Iterator[tuple[str, list[str]]]:
             if hidden(entry.name):
                 continue
             if not entry.is_dir():
+                if entry.is_symlink() and is_image(entry.name) and not entry.is_file():
+                    raise bench.DataError(f"`{entry.path}` is a link to nothing; mend or remove it")
                 names.append(entry.name)
                 continue
             # Asking the disk takes a while, and only a link can lead anywhere else.

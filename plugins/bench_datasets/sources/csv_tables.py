@@ -196,9 +196,9 @@ def _encode(
 
     classes = sorted({c for labels in placed["train"].values() for c in labels}, key=common.natural)
     if len(classes) < 2:
+        found = f"one class, `{classes[0]}`" if classes else "no class at all"
         raise bench.DataError(
-            f"`{table}` has {len(placed['train'])} images of one class, "
-            f"{common.examples(classes) or 'none'}; two or more classes are needed"
+            f"`{table}` has {len(placed['train'])} images of {found}; two or more are needed"
         )
     number = {name: index for index, name in enumerate(classes)}
     files = {}

@@ -48,15 +48,21 @@ def _of_file(path: Path) -> str:
     if extraction.is_archive(path):
         return "archive"
     # A download may have any name.
-    if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            arrays = all(member.endswith(".npy") for member in archive.namelist())
-        return "npz" if arrays else "archive"
+    if extraction.is_zip(path):
+        return "npz" if _holds_arrays(path) else "archive"
     if tarfile.is_tarfile(path):
         return "archive"
     raise bench.DataError(
         f"`{path}` is no zip or tar file, no .npz and no .csv; check what it should be"
     )
+
+
+def _holds_arrays(path: Path) -> bool:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return all(member.endswith(".npy") for member in archive.namelist())
+    except zipfile.BadZipFile:
+        return False
 
 
 def _of_folder(path: Path) -> str:

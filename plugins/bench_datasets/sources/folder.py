@@ -204,7 +204,7 @@ def _splits(tree: Tree, top: Parts) -> Layout:
     if vehicle and len(named) == 1:
         named, classes = {}, [*classes, named["train"]]
     if not named:
-        return Layout(root, {"train": _classes(tree, top, classes)}, unlabelled)
+        return Layout(root, {"train": _shortened(_classes(tree, top, classes))}, unlabelled)
     if "train" not in named or filled:
         beside = common.examples(each[-1] for each in filled) or "no folder `train`"
         raise bench.DataError(
@@ -219,7 +219,12 @@ def _splits(tree: Tree, top: Parts) -> Layout:
             unlabelled += found[parts]
         else:
             splits[split] = _classes(tree, parts, tree.inner[parts])
-    return Layout(root, splits, unlabelled)
+    train = _shortened(splits["train"])
+    # Where another split has but one branch of train's tree, the names must stay comparable.
+    for split, classes_of in splits.items():
+        if not classes_of.keys() & train.keys():
+            splits[split] = _shortened(classes_of)
+    return Layout(root, {**splits, "train": train}, unlabelled)
 
 
 def _refuse_mixed(tree: Tree, parts: Parts) -> NoReturn:
@@ -250,11 +255,15 @@ def _classes(tree: Tree, top: Parts, folders: Iterable[Parts]) -> Classes:
             f"{len(empty)} of the {len(leaves)} class folders in `{tree.shown(top)}` hold no "
             f"images: {common.examples(sorted(empty))}; fill or remove them"
         )
-    skip = len(top)
-    # What all classes lie in says nothing of them, as in `train/images/cat`.
-    while len({parts[skip] for parts in leaves}) == 1 and all(len(p) > skip + 1 for p in leaves):
+    return {parts[len(top) :]: names for parts, names in leaves.items()}
+
+
+def _shortened(classes: Classes) -> Classes:
+    """Leave out the folders that all classes lie in, as in `train/images/cat`."""
+    skip = 0
+    while len({parts[skip] for parts in classes}) == 1 and all(len(p) > skip + 1 for p in classes):
         skip += 1
-    return {parts[skip:]: names for parts, names in leaves.items()}
+    return {parts[skip:]: names for parts, names in classes.items()}
 
 
 def _check(root: Path, layout: Layout) -> None:

@@ -66,6 +66,8 @@ def hints(data_dir: Path | None, *, path: str = "") -> bench.DatasetHints | None
     except (ValueError, EOFError, zipfile.BadZipFile, zlib.error):
         return None
     shape = shapes["train"]
+    if len(shape) not in (3, 4):
+        return None
     first = len(shape) == 4 and shape[-1] not in (1, 3)
     height, width = shape[2:4] if first else shape[1:3]
     return bench.DatasetHints(
@@ -97,6 +99,11 @@ def _opened(file: Path) -> Iterator[Any]:
 
     # Opened here, since numpy leaves a file open that turns out to be damaged.
     with file.open("rb") as stream:
+        if stream.read(4) not in (b"PK\x03\x04", b"PK\x05\x06", b"\x93NUM"):
+            raise bench.DataError(
+                f"`{file}` is no .npz file; save images and labels with numpy.savez"
+            )
+        stream.seek(0)
         arrays = np.load(stream, allow_pickle=False)
         if not hasattr(arrays, "files"):
             raise bench.DataError(

@@ -18,7 +18,7 @@ IMAGE_COLUMNS = (
 )
 LABEL_COLUMNS = (
     *("label", "labels", "class", "classes", "target", "targets", "category", "categories"),
-    *("tag", "tags", "class_name", "class_id", "label_name", "y"),
+    *("tag", "tags", "class_name", "class_id", "label_name"),
 )
 SPLIT_COLUMNS = ("split", "set", "subset", "partition", "data_set")
 ON = ("1", "1.0", "true")
@@ -51,8 +51,8 @@ class Labelled:
 
     Attributes:
         images: what the table calls the images.
-        labels: for each image its labels in the order of the table; None where the table has no
-            labels at all, as for images to be predicted.
+        labels: for each image its labels in the order of the table; None where none has any, as
+            for images to be predicted.
         several: whether the table is of a kind that may give an image any number of labels.
     """
 
@@ -160,7 +160,9 @@ def take(
             f"{listing(table.header)}; name it with the param `image_column`"
         )
     split = _column(table, "", SPLIT_COLUMNS, "")
-    rest = [name for name in table.header if name not in (image, split)]
+    # Another name of the image and pandas' numbers of the rows say nothing of its labels.
+    idle = ("", "unnamed: 0", *IMAGE_COLUMNS)
+    rest = [n for n in table.header if n not in (image, split) and n.lower() not in idle]
     labels, several = _labels(table, label_column, rest)
     images = table.column(image)
     blank = [index for index, name in enumerate(images, 2) if not name]
@@ -184,11 +186,19 @@ def take(
         name: Labelled(
             table.path,
             [images[index] for index in rows],
-            None if labels is None else [labels[index] for index in rows],
+            _of_rows(labels, rows, name),
             several,
         )
         for name, rows in groups.items()
     }
+
+
+def _of_rows(
+    labels: list[tuple[str, ...]] | None, rows: list[int], split: str
+) -> list[tuple[str, ...]] | None:
+    """Return the labels of some rows; blanks in all rows of test mean that they are withheld."""
+    chosen = [labels[index] for index in rows] if labels is not None else []
+    return None if labels is None or (split == "test" and not any(chosen)) else chosen
 
 
 def _column(table: Table, wanted: str, known: Sequence[str], param: str) -> str | None:
