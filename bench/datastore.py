@@ -20,6 +20,7 @@ import hashlib
 import json
 import shutil
 import tempfile
+import warnings
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -154,7 +155,7 @@ def recall(offer: Offer, ref: ComponentRef, request: Request) -> StoredDataset |
 def notes(offer: Offer, ref: ComponentRef, request: Request) -> list[str]:
     """Return what a user should know of a prepared source, in lines."""
     note = remember(offer, ref, request) or {}
-    found = []
+    found = [str(text) for text in note.get("warnings", ())]
     if skipped := note.get("skipped"):
         found.append(
             f"{len(skipped)} file(s) of `{ref.name}` cannot be read and are left out: "
@@ -205,7 +206,10 @@ def prepare(
         stored = recall(offer, ref, request)
         if stored is not None:
             return stored
-        splits, where = load(offer, ref, request.data_dir)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", UserWarning)
+            splits, where = load(offer, ref, request.data_dir)
+        said = list(dict.fromkeys(one_line(str(each.message)) for each in caught))
         left_out = excluded(request)
         written = write(
             intake.receive(intake.leave_out(splits, left_out), where), request, progress
@@ -213,7 +217,7 @@ def prepare(
         # The key is taken again: a download during `load` may have made files to stamp.
         note = _note(source_key(offer, ref, request))
         files.write_text(note.with_suffix(".names.json"), files.dump_json(written.names))
-        about = {"dataset": ref.name, "excluded": len(left_out), "request": str(request)}
+        about = {"dataset": ref.name, "excluded": len(left_out), "warnings": said}
         files.write_json(note, {**about, **written.note})
         return written.stored
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from bench import hardware
 from bench.records import Mode, RunRecord, RunSpec, RunStatus
+from bench.selection import TEST_PART
 from bench.specs import DatasetHints, ModelHints
 
 UNKNOWN_DATA = DatasetHints(train=10_000, test=2_000, image_size=64)
@@ -117,9 +118,18 @@ def total_seconds(seconds: Iterable[float], device: str, workers: int) -> float:
 
 def _counts(spec: RunSpec, data: DatasetHints) -> tuple[int, int, int]:
     limit = spec.protocol["limit"] or math.inf
-    train, test = int(min(data.train, limit)), int(min(data.test, limit))
-    val = max(1, round(train * spec.protocol["val"]))
-    return max(1, train - val), val, test
+    train, val, test = data.train, data.val, data.test
+    if spec.protocol["fractions"]:
+        everything = train + val + test
+        train, val, test = (round(everything * part) for part in spec.protocol["fractions"])
+    elif not test:
+        test = round(train * TEST_PART)
+        train -= test
+    train, test = int(min(train, limit)), int(min(test, limit))
+    if not val:
+        val = max(1, round(train * spec.protocol["val"]))
+        train -= val
+    return max(1, train), int(min(val, limit)), test
 
 
 def _likeness(spec: RunSpec) -> tuple[object, ...]:

@@ -22,7 +22,6 @@ from bench import decoding, downloads, intake
 from bench_datasets import digits, fashion_mnist, fashion_mnist_mini, idx
 from bench_datasets.folders import download_folder
 from bench_datasets.remote import Remote, fetch_all, remotes
-from bench_datasets.stratified import stratified_split
 
 DATASETS = {dataset.name: dataset for dataset in bench_datasets.register_datasets()}
 
@@ -320,26 +319,17 @@ def test_fashion_mnist_of_debian() -> None:
     assert np.bincount(splits.test[1]).tolist() == [1_000] * 10
 
 
-# Digits and the seeded split
+# Digits
 
 
-def test_digits_are_split_evenly_and_fill_the_range() -> None:
+def test_digits_fill_the_range_and_have_no_test_split_of_their_own() -> None:
     splits = checked(digits.load(None))
-    (train, train_labels), (test, test_labels) = splits.arrays["train"], splits.arrays["test"]
-    assert (train.shape, test.shape) == ((1438, 8, 8, 1), (359, 8, 8, 1))
+    assert {*splits.arrays} == {"train"}
+    train, labels = splits.arrays["train"]
+    assert train.shape == (1797, 8, 8, 1)
     assert (int(train.min()), int(train.max())) == (0, 255)
-    share = np.bincount(test_labels) / (np.bincount(train_labels) + np.bincount(test_labels))
-    np.testing.assert_allclose(share, 0.2, atol=0.01)
+    assert np.bincount(labels).tolist() == [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]
     assert splits.classes == tuple("0123456789")
-
-
-def test_split_is_stratified_complete_and_always_the_same() -> None:
-    labels = np.repeat([0, 1, 2], [10, 100, 2])
-    train, test = stratified_split(labels)
-    assert sorted([*train, *test]) == list(range(112))
-    assert np.bincount(labels[test]).tolist() == [2, 20, 1]
-    np.testing.assert_array_equal(test, stratified_split(labels)[1])
-    assert test[:4].tolist() == [2, 8, 12, 17]
 
 
 # The sets of torchvision
@@ -371,16 +361,15 @@ def test_emnist_stands_upright(tmp_path: Path) -> None:
     assert len(splits.classes) == 47
 
 
-def test_eurosat_gets_a_test_split(tmp_path: Path) -> None:
+def test_eurosat_leaves_its_test_split_to_the_core(tmp_path: Path) -> None:
     for index in range(10):
         write_image(tmp_path / f"eurosat/2750/Forest/{index}.png", level=index)
         write_image(tmp_path / f"eurosat/2750/River/{index}.png", level=100 + index)
     splits = checked(DATASETS["eurosat"].load(tmp_path))
-    train, test = splits.arrays["train"], splits.arrays["test"]
-    assert np.bincount(train[1]).tolist() == [8, 8]
-    assert np.bincount(test[1]).tolist() == [2, 2]
-    levels = [int(image[0, 0, 0]) for image in (*train[0], *test[0])]
-    assert sorted(levels) == [*range(10), *range(100, 110)]
+    assert {*splits.arrays} == {"train"}
+    images, labels = splits.arrays["train"]
+    assert np.bincount(labels).tolist() == [10, 10]
+    assert sorted(int(image[0, 0, 0]) for image in images) == [*range(10), *range(100, 110)]
     assert splits.classes == ("Forest", "River")
 
 

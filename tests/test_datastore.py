@@ -13,11 +13,13 @@ import pytest
 from PIL import Image
 
 import bench
-from bench import datastore
-from bench.datastore import StoredDataset
+from bench import datastore, decoding, files
+from bench.datastore import Request
 from bench.errors import DataError, PluginError, StoreError
 from bench.records import ComponentRef
 from bench.registry import Offer, Plugin
+from bench.specs import Task
+from bench.stored import StoredDataset, open_stored
 
 PLUGIN = Plugin("acme", "acme-dist", "1.0", "acme")
 WHERE = "dataset `shapes` of plugin `acme` (acme-dist 1.0)"
@@ -34,15 +36,30 @@ def offer_of(load: Any, **fields: Any) -> Offer:
     return Offer(bench.Dataset(name="shapes", load=load, **fields), PLUGIN)
 
 
-def prepare(load: Any, data_dir: Path | None = None, **fields: Any) -> StoredDataset:
+def prepare(load: Any, request: Request | None = None, **fields: Any) -> StoredDataset:
     params = fields.pop("params", {})
     offer = offer_of(load, **fields)
-    return datastore.prepare(offer, ComponentRef("shapes", "acme", params), data_dir)
+    return datastore.prepare(offer, ComponentRef("shapes", "acme", params), request)
 
 
-def store(**splits: Any) -> StoredDataset:
+def store(request: Request | None = None, **splits: Any) -> StoredDataset:
     """Store what a plugin returns as these splits."""
-    return prepare(lambda data_dir: bench.Splits(**splits))
+    return prepare(lambda data_dir: bench.Splits(**splits), request)
+
+
+def pairs(images: Any, labels: Any) -> list[tuple[bytes, Any]]:
+    """Return images with their labels in an order that two collections can be compared in."""
+    labels = np.asarray(labels).tolist()
+    return sorted((np.asarray(i).tobytes(), k) for i, k in zip(images, labels, strict=True))
+
+
+def stored_pairs(stored: StoredDataset, split: str = "train") -> list[tuple[bytes, Any]]:
+    return pairs(stored.images(split)[np.arange(stored.counts[split])], stored.labels(split))
+
+
+def read(stored: StoredDataset, split: str = "train") -> Any:
+    """Return the images of a split in the order of their labels, which are to be distinct."""
+    return stored.images(split)[np.argsort(stored.labels(split))]
 
 
 def arrays(count: int = 6, shape: tuple[int, ...] = (4, 5), classes: int = 2, seed: int = 0) -> Any:
@@ -64,7 +81,7 @@ class Items:
 
 
 def pictures(mode: str, images: Any) -> Items:
-    return Items([(Image.fromarray(i).convert(mode), k % 2) for k, i in enumerate(images)])
+    return Items([(Image.fromarray(i).convert(mode), k) for k, i in enumerate(images)])
 
 
 # What can be stored
@@ -77,21 +94,25 @@ def test_arrays_are_stored_as_they_are() -> None:
     assert stored.image_shape == (4, 5, 1)
     assert stored.counts == {"train": 6, "val": 2, "test": 4}
     for split, (images, labels) in {"train": train, "test": test, "val": val}.items():
-        read_images, read_labels = stored.open(split)
+        read_images, read_labels = stored.images(split), stored.labels(split)
         assert isinstance(read_images, np.memmap)
         assert (read_images.dtype, read_labels.dtype) == (np.uint8, np.int64)
-        assert np.array_equal(read_images, images[..., None])
-        assert np.array_equal(read_labels, labels)
+        assert read_images.shape == (*images.shape, 1)
+        assert pairs(read_images, read_labels) == pairs(images, labels)
 
 
 def test_stored_images_cannot_be_changed_by_a_run() -> None:
-    images, _ = store(train=arrays(), test=arrays()).open("train")
+    images: Any = store(train=arrays(), test=arrays()).images("train")
     with pytest.raises(ValueError, match="read-only"):
         images[0] = 0
 
 
 def test_a_missing_val_split_stays_missing() -> None:
     assert {*store(train=arrays(), test=arrays()).counts} == {"train", "test"}
+
+
+def test_a_missing_test_split_stays_missing() -> None:
+    assert {*store(train=arrays(), val=arrays(2)).counts} == {"train", "val"}
 
 
 @pytest.mark.parametrize("shape", [(4, 5), (4, 5, 1)])
@@ -117,7 +138,8 @@ def test_a_named_class_may_lack_images() -> None:
 def test_labels_may_be_any_integers(convert: Any) -> None:
     images, labels = arrays()
     stored = store(train=(images, convert(labels)), test=arrays())
-    assert np.array_equal(stored.open("train")[1], labels)
+    assert stored.labels("train").dtype == np.int64
+    assert stored_pairs(stored) == pairs(images, labels)
 
 
 def test_tensors_are_taken_as_arrays() -> None:
@@ -130,37 +152,43 @@ def test_tensors_are_taken_as_arrays() -> None:
 def test_items_are_read_one_by_one() -> None:
     images, labels = arrays(shape=(4, 5, 3))
     items = Items(list(zip(images, labels.tolist(), strict=True)))
-    read_images, read_labels = store(train=items, test=items).open("train")
-    assert np.array_equal(read_images, images)
-    assert np.array_equal(read_labels, labels)
+    assert stored_pairs(store(train=items, test=items)) == pairs(images, labels)
 
 
 def test_two_items_are_no_pair_of_arrays() -> None:
     images, _ = arrays(2)
-    pairs = [(images[0], 0), (images[1], 1)]
-    assert store(train=pairs, test=tuple(pairs)).counts == {"train": 2, "test": 2}
+    two = [(images[0], 0), (images[1], 1)]
+    assert store(train=two, test=tuple(two)).counts == {"train": 2, "test": 2}
 
 
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "CMYK", "YCbCr", "HSV", "P", "LA"])
 def test_pictures_of_every_mode_become_colour(mode: str) -> None:
     images, _ = arrays(shape=(4, 5, 3))
     content = pictures(mode, images)
-    read, _ = store(train=content, test=content).open("train")
     expected = [np.asarray(picture.convert("RGB")) for picture, _ in content.items]
-    assert np.array_equal(read, np.stack(expected))
+    assert np.array_equal(read(store(train=content, test=content)), np.stack(expected))
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA"])
+def test_what_is_transparent_is_laid_over_white(mode: str) -> None:
+    picture = Image.new("RGBA", (2, 1), (0, 0, 0, 255))
+    picture.putpixel((0, 0), (0, 0, 0, 0))
+    content = Items([(picture.convert(mode), 0), (picture.convert(mode), 1)])
+    found = read(store(train=content, test=content))
+    assert found[0].tolist() == [[[255, 255, 255], [0, 0, 0]]]
 
 
 def test_gray_pictures_stay_gray() -> None:
     images, _ = arrays()
-    read, _ = store(train=pictures("L", images), test=arrays()).open("train")
-    assert np.array_equal(read[..., 0], images)
+    found = read(store(train=pictures("L", images), test=arrays()))
+    assert np.array_equal(found[..., 0], images)
 
 
 def test_black_and_white_pictures_use_the_whole_range() -> None:
     images = np.zeros((2, 4, 5), np.uint8)
     images[:, 0] = 255
-    read, _ = store(train=pictures("1", images), test=arrays()).open("train")
-    assert np.array_equal(read[..., 0], images)
+    found = read(store(train=pictures("1", images), test=arrays()))
+    assert np.array_equal(found[..., 0], images)
 
 
 @pytest.mark.parametrize("mode", ["I;16", "I"])
@@ -171,23 +199,25 @@ def test_pictures_of_sixteen_bits_keep_their_range(mode: str) -> None:
         picture = Image.fromarray(values.astype(np.int32))
     assert picture.mode == mode
     content = Items([(picture, 0), (picture, 1)])
-    read, _ = store(train=content, test=arrays(shape=(4, 4))).open("train")
-    assert read[0, 0, :, 0].tolist() == [0, 1, 128, 255]
+    found = read(store(train=content, test=arrays(shape=(4, 4))))
+    assert found[0, 0, :, 0].tolist() == [0, 1, 128, 255]
 
 
 @pytest.mark.parametrize("values", [np.float32([[0.5]]), np.int32([[70_000]]), np.int32([[-1]])])
 def test_pictures_without_a_known_range_are_refused(values: Any) -> None:
-    with pytest.raises(DataError, match=r"item 0 cannot be read: ValueError: .*one of 8 bits"):
+    with pytest.raises(
+        DataError, match=r"item 0 cannot be read: ValueError: .*a picture of 8 bits"
+    ):
         store(train=Items([(Image.fromarray(values), 0)]), test=GOOD)
 
 
 def test_one_colour_picture_makes_all_of_them_colour() -> None:
     gray, colour = np.full((4, 5), 7, np.uint8), np.full((4, 5, 3), 9, np.uint8)
     content = Items([(Image.fromarray(gray), 0), (Image.fromarray(colour), 1)])
-    read, _ = store(train=content, test=content).open("train")
-    assert read.shape == (2, 4, 5, 3)
-    assert (read[0] == 7).all()
-    assert (read[1] == 9).all()
+    found = read(store(train=content, test=content))
+    assert found.shape == (2, 4, 5, 3)
+    assert (found[0] == 7).all()
+    assert (found[1] == 9).all()
 
 
 @pytest.mark.parametrize("as_array", [False, True])
@@ -199,16 +229,118 @@ def test_unequal_sizes_are_resized_and_cropped(as_array: bool) -> None:
     content = Items([(convert(wide), 0), (convert(tall), 1)])
     stored = store(train=content, test=content, image_size=4)
     assert stored.image_shape == (4, 4, 3)
-    read, _ = stored.open("train")
-    assert (read[:, 1:3, 1:3] > 190).all()
-    assert (read > 90).all()
+    found = read(stored)
+    assert (found[:, 1:3, 1:3] > 190).all()
+    assert (found > 90).all()
 
 
 def test_small_images_are_enlarged() -> None:
-    content = Items([(Image.new("L", (2, 3), 5), k) for k in range(2)])
+    content = Items([(Image.new("L", (2, 3 + k), 5), k) for k in range(2)])
     stored = store(train=content, test=content, image_size=4)
     assert stored.image_shape == (4, 4, 1)
-    assert (stored.open("train")[0] == 5).all()
+    assert (read(stored) == 5).all()
+
+
+@pytest.mark.parametrize(
+    ("request_", "image_size", "expected"),
+    [
+        (None, None, 6),
+        (None, 4, 4),
+        (Request(size=5), None, 5),
+        (Request(size=5), 4, 5),
+    ],
+)
+def test_images_that_differ_come_to_the_size_wanted_most(
+    request_: Request | None, image_size: int | None, expected: int
+) -> None:
+    # The shorter edges are 5, 6 and 9: their median decides where nobody else does.
+    shapes = [(5, 9), (8, 6), (9, 9)]
+    images = [np.full(shape, 7 * k, np.uint8) for k, shape in enumerate(shapes)]
+    content = Items([(image, k) for k, image in enumerate(images)])
+    stored = store(request_, train=content, test=content, image_size=image_size)
+    assert stored.image_shape == (expected, expected, 1)
+    assert stored.resize == "crop"
+    assert [int(image.max()) for image in read(stored)] == [0, 7, 14]
+
+
+def test_images_that_differ_are_stored_no_larger_than_224() -> None:
+    content = Items([(np.zeros((300 + k, 300), np.uint8), k) for k in range(2)])
+    assert store(train=content, test=content).image_shape == (224, 224, 1)
+
+
+@pytest.mark.parametrize(("edge", "expected"), [(128, (128, 100, 1)), (129, (100, 100, 1))])
+def test_images_of_one_size_stay_as_they_are_up_to_a_size(
+    edge: int, expected: tuple[int, int, int]
+) -> None:
+    alike = np.zeros((2, edge, 100), np.uint8), np.arange(2)
+    assert store(train=alike, test=alike).image_shape == expected
+
+
+@pytest.mark.parametrize("resize", ["crop", "squash", "pad"])
+def test_images_that_differ_are_resized_as_asked(resize: Any) -> None:
+    generator = np.random.default_rng(0)
+    images = [generator.integers(0, 256, (h, w, 3), np.uint8) for h, w in ((6, 9), (8, 4))]
+    content = Items([(image, k) for k, image in enumerate(images)])
+    stored = store(Request(size=5, resize=resize), train=content, test=content)
+    expected = [decoding.fit(image, 5, resize) for image in images]
+    assert np.array_equal(read(stored), np.stack(expected))
+
+
+def test_splits_that_differ_in_size_come_to_one() -> None:
+    stored = store(train=arrays(shape=(4, 4)), test=arrays(shape=(6, 6)), image_size=5)
+    assert stored.images("train").shape == stored.images("test").shape == (6, 5, 5, 1)
+
+
+@pytest.mark.parametrize(("color", "channels"), [("auto", 1), ("gray", 1), ("rgb", 3)])
+def test_gray_images_get_the_channels_asked_for(color: str, channels: int) -> None:
+    stored = store(Request(color=color), train=arrays(), test=arrays())
+    assert stored.image_shape == (4, 5, channels)
+    found = stored.images("train")[np.arange(6)]
+    assert pairs(found[..., 0], stored.labels("train")) == pairs(*arrays())
+
+
+def test_one_content_at_two_sizes_has_one_fingerprint_and_two_variants() -> None:
+    content = Items([(np.full((5 + k, 9), k, np.uint8), k) for k in range(2)])
+    small = store(Request(size=4), train=content, test=content)
+    large = store(Request(size=8), train=content, test=content)
+    assert small.fingerprint == large.fingerprint
+    assert (small.variant, large.variant) == ("4x4x1-crop", "8x8x1-crop")
+    assert open_stored(small.fingerprint, small.variant) == small
+    assert np.array_equal(small.labels("train"), large.labels("train"))
+
+
+# Tasks
+
+
+@pytest.mark.parametrize(
+    ("labels", "fields", "task"),
+    [
+        (np.arange(6) % 2, {}, Task.BINARY),
+        (np.arange(6) % 3, {}, Task.MULTI_CLASS),
+        (np.eye(6, 3, dtype=int), {}, Task.MULTI_LABEL),
+        (
+            np.arange(6) % 2,
+            {"classes": ("cat", "oak"), "taxonomy": (("animal", "cat"), ("plant", "oak"))},
+            Task.HIERARCHICAL,
+        ),
+    ],
+)
+def test_labels_tell_the_task(labels: Any, fields: dict[str, Any], task: Task) -> None:
+    given = arrays()[0], labels
+    stored = store(train=given, test=given, **fields)
+    assert stored.task is task
+    assert stored.taxonomy == fields.get("taxonomy", ())
+    assert stored_pairs(stored) == pairs(*given)
+
+
+@pytest.mark.parametrize("as_items", [False, True])
+def test_an_image_may_have_any_number_of_labels(as_items: bool) -> None:
+    images, labels = arrays()[0], np.array([[0, 0], [0, 1], [1, 0], [1, 1], [0, 0], [1, 1]])
+    listed = Items([(i, k.tolist()) for i, k in zip(images, labels, strict=True)])
+    given = listed if as_items else (images, labels)
+    stored = store(train=given, test=given, classes=("a", "b"))
+    assert stored.labels("train").dtype == np.uint8
+    assert stored_pairs(stored) == pairs(images, labels)
 
 
 # What cannot
@@ -250,8 +382,7 @@ def labelled(*labels: Any) -> Any:
     ("splits", "message"),
     [
         ({"train": None, "test": GOOD}, "has no train split"),
-        ({"train": GOOD, "test": None}, "has no test split"),
-        ({"train": 3, "test": GOOD}, "train is int; it must be a pair of arrays or a sequence"),
+        ({"train": 3, "test": GOOD}, "train is int; it must be a pair of arrays, bench.Files or"),
         ({"train": arrays(0), "test": GOOD}, "train is empty"),
         ({"train": Items([]), "test": GOOD}, "train is empty"),
         ({"train": GOOD, "test": arrays(0)}, "test is empty"),
@@ -266,12 +397,27 @@ def labelled(*labels: Any) -> Any:
         ({"train": labelled(0, 0), "test": GOOD}, "has 1 class; two or more are needed"),
         ({"train": GOOD, "test": GOOD, "classes": ["one"]}, "has 1 class; two or more are needed"),
         ({"train": (GOOD[0], GOOD[1][:3]), "test": GOOD}, "6 images, but labels of shape (3,)"),
-        ({"train": (GOOD[0], np.eye(6, dtype=int)), "test": GOOD}, "labels of shape (6, 6)"),
+        ({"train": (GOOD[0], np.zeros((6, 2, 1), int)), "test": GOOD}, "labels of shape (6, 2, 1)"),
+        ({"train": (GOOD[0], np.eye(6, dtype=int)), "test": GOOD}, "test and train are labelled"),
+        (
+            {"train": (GOOD[0], 2 * np.eye(6, 2, dtype=int)), "test": GOOD},
+            "train holds 2 among labels of 0 and 1 by class",
+        ),
+        (
+            {"train": (GOOD[0], -np.eye(6, 2, dtype=int)), "test": GOOD},
+            "train holds -1 among labels of 0 and 1 by class",
+        ),
+        (
+            {k: (GOOD[0], np.eye(6, n, dtype=int)) for k, n in (("train", 3), ("test", 2))},
+            "test has 2 labels an image, train has 3",
+        ),
+        (
+            {"train": GOOD, "test": GOOD, "classes": "ab", "taxonomy": [["x", "a"]]},
+            "has 2 classes, but a taxonomy of 1 paths",
+        ),
         ({"train": (GOOD[0] / 255, GOOD[1]), "test": GOOD}, "train images are float64; uint8"),
         ({"train": arrays(shape=(4,)), "test": GOOD}, "train images have shape (6, 4)"),
         ({"train": arrays(shape=(4, 5, 2)), "test": GOOD}, "train images have shape (6, 4, 5, 2)"),
-        ({"train": arrays(shape=(4, 5, 3)), "test": GOOD}, "test images are (4, 5, 1)"),
-        ({"train": arrays(shape=(4, 4)), "test": GOOD}, "train images are (4, 4, 1)"),
         ({"train": Items([3, 4]), "test": GOOD}, "train: item 0 is no pair of image and label"),
         ({"train": Items([(1, 2, 3)]), "test": GOOD}, "item 0 is no pair of image and label"),
         (
@@ -279,24 +425,20 @@ def labelled(*labels: Any) -> Any:
             "train: item 1 is no image",
         ),
         (
-            {"train": Items([(np.zeros((4, k), np.uint8), 0) for k in (5, 6)]), "test": GOOD},
-            "item 1 is 6×4, the first is 5×4; Splits(image_size=...) makes them equal",
-        ),
-        (
             {"train": Items([(np.zeros((4, 5, k), np.uint8), 0) for k in (3, 4)]), "test": GOOD},
             "train: item 1 has shape (4, 5, 4)",
         ),
         (
             {"train": Items([(np.zeros((4, 5), np.uint8), k) for k in (0, "a")]), "test": GOOD},
-            "train: item 1 has label 'a'; an integer is needed",
+            "train: item 1 has label 'a'; an integer, or 0 and 1 by class, is needed",
         ),
         (
             {"train": Items([(np.zeros((4, 5), np.uint8), k) for k in (0.0, 1.0)]), "test": GOOD},
-            "train: item 0 has label 0.0; an integer is needed",
+            "train: item 0 has label 0.0; an integer, or 0 and 1 by class, is needed",
         ),
         (
-            {"train": Items([(np.zeros((4, 5), np.uint8), [0, 1])]), "test": GOOD},
-            "train: item 0 has label [0, 1]; an integer is needed",
+            {"train": Items([(np.zeros((4, 5), np.uint8), [0.5, 1])]), "test": GOOD},
+            "train: item 0 has label [0.5, 1]; an integer, or 0 and 1 by class, is needed",
         ),
         (
             {"train": Items([(np.zeros((3, 4, 5), np.uint8), 0)]), "test": GOOD},
@@ -304,7 +446,7 @@ def labelled(*labels: Any) -> Any:
         ),
         (
             {"train": Items([(np.zeros((4, 5)), k) for k in (0, 1)]), "test": GOOD},
-            "train images are float64; uint8 is needed",
+            "train: item 0 is float64; uint8 is needed",
         ),
         ({"train": Items([(None, 0)]), "test": GOOD}, "train: item 0 is no image"),
     ],
@@ -356,7 +498,8 @@ def test_an_error_of_the_plugins_own_is_kept() -> None:
 def test_nothing_is_left_of_a_dataset_that_was_refused(cache: Path) -> None:
     with pytest.raises(PluginError):
         store(train=GOOD, test=labelled(9))
-    assert not (cache / "datasets").exists()
+    assert not [*(cache / "datasets").glob("*")]
+    assert not [*cache.glob("sources/*.json")]
 
 
 def test_a_store_that_cannot_be_written_says_how_to_name_another(
@@ -391,19 +534,34 @@ def test_the_fingerprint_does_not_change_from_version_to_version() -> None:
     # Were it to change without need, all results would be computed again.
     images = np.arange(6 * 20, dtype=np.uint8).reshape(6, 4, 5)
     stored = store(train=(images, np.arange(6) % 2), test=(images, np.arange(6) % 2))
-    assert stored.fingerprint == "fd5b4cf45a16c7838ac2263c8ac52973"
+    assert stored.fingerprint == "c79cd4a08492189eb6b197289947d865"
+
+
+def test_the_order_of_the_items_does_not_matter() -> None:
+    images, labels = arrays(40)
+    first = store(train=(images, labels), test=arrays(4))
+    order = np.random.default_rng(1).permutation(40)
+    again = store(train=(images[order], labels[order]), test=arrays(4))
+    assert again == first
+
+
+def test_one_image_under_several_labels_has_a_place_of_its_own_for_each() -> None:
+    images = np.repeat(arrays(3)[0], 2, 0)
+    labels = np.tile([0, 1], 3)
+    first = store(train=(images, labels), test=arrays(4))
+    again = store(train=(images[::-1], labels[::-1]), test=arrays(4))
+    assert again == first
+    assert stored_pairs(first) == pairs(images, labels)
 
 
 def test_everything_in_it_counts() -> None:
     images, labels = arrays()
     changed = images.copy()
     changed[-1, -1, -1] ^= 1
-    order = np.arange(6)[::-1]
     variants: list[dict[str, Any]] = [
         {},
         {"train": (changed, labels)},
         {"train": (images, 1 - labels)},
-        {"train": (images[order], labels[order])},
         {"train": (images.reshape(6, 5, 4), labels), "test": arrays(4, (5, 4))},
         {"test": arrays(5)},
         {"val": arrays(2)},
@@ -439,7 +597,7 @@ class Loader:
 
     def recall(self, **params: Any) -> StoredDataset | None:
         ref = ComponentRef("shapes", "acme", {"count": 6, **params})
-        return datastore.recall(offer_of(self.load, locate=self.locate), ref, None)
+        return datastore.recall(offer_of(self.load, locate=self.locate), ref, Request())
 
 
 def test_a_dataset_is_loaded_once_and_recalled_without_loading() -> None:
@@ -472,7 +630,7 @@ def test_a_changed_file_is_noticed(tmp_path: Path) -> None:
     assert loader.recall() is None
     loader.prepare()
     assert loader.calls == 3
-    assert len([*datastore.root().glob("datasets/*/about.json")]) == 1
+    assert len([*files.cache_folder().glob("datasets/*/about.json")]) == 1
 
 
 def test_a_file_that_loading_brings_is_stamped(tmp_path: Path) -> None:
@@ -487,9 +645,9 @@ def test_a_file_that_loading_brings_is_stamped(tmp_path: Path) -> None:
     fields = {"locate": lambda data_dir: [*loader.files]}
     first = prepare(load, **fields)
     ref = ComponentRef("shapes", "acme", {})
-    assert datastore.recall(offer_of(load, **fields), ref, None) == first
+    assert datastore.recall(offer_of(load, **fields), ref, Request()) == first
     path.write_bytes(b"fetched anew")
-    assert datastore.recall(offer_of(load, **fields), ref, None) is None
+    assert datastore.recall(offer_of(load, **fields), ref, Request()) is None
 
 
 def test_the_data_folder_is_handed_to_the_plugin(tmp_path: Path) -> None:
@@ -503,36 +661,59 @@ def test_the_data_folder_is_handed_to_the_plugin(tmp_path: Path) -> None:
         seen.append(data_dir)
         return []
 
-    prepare(load, tmp_path, locate=locate)
+    prepare(load, Request(tmp_path), locate=locate)
     assert {*seen} == {tmp_path}
 
 
 @pytest.mark.parametrize(
-    "damage", ["cut the note", "drop the data", "drop the labels", "cut the images", "cut the rest"]
+    "damage",
+    [
+        "cut the note",
+        "drop the data",
+        "drop the labels",
+        "drop the variant",
+        "cut the images",
+        "cut the rest",
+        "cut the variant",
+    ],
 )
 def test_a_damaged_store_is_made_again(damage: str) -> None:
     loader = Loader()
     first = loader.prepare()
     if damage == "cut the note":
-        (note,) = datastore.root().glob("sources/*.json")
+        (note,) = (
+            path
+            for path in files.cache_folder().glob("sources/*.json")
+            if not path.name.endswith(".names.json")
+        )
         note.write_text('{"finger')
     elif damage == "drop the data":
         shutil.rmtree(first.folder)
     elif damage == "drop the labels":
         (first.folder / "train.labels.npy").unlink()
     elif damage == "cut the images":
-        os.truncate(first.folder / "train.images.npy", 100)
+        os.truncate(first.folder / first.variant / "train.images.npy", 100)
+    elif damage == "drop the variant":
+        shutil.rmtree(first.folder / first.variant)
+    elif damage == "cut the variant":
+        (first.folder / first.variant / "about.json").write_text("{}")
     else:
         (first.folder / "about.json").write_text("{}")
     assert loader.recall() is None
     again = loader.prepare()
     assert again == first
-    assert np.array_equal(again.open("train")[0][..., 0], arrays()[0])
+    assert stored_pairs(again) == pairs(*arrays())
 
 
 def test_an_unknown_fingerprint_is_a_store_error() -> None:
-    with pytest.raises(StoreError, match="dataset beef is not in"):
-        datastore.open_stored("beef")
+    with pytest.raises(StoreError, match=r"dataset beef \(4x5x1\) is not in"):
+        open_stored("beef", "4x5x1")
+
+
+def test_an_unknown_variant_is_a_store_error() -> None:
+    stored = store(train=GOOD, test=GOOD)
+    with pytest.raises(StoreError, match=rf"dataset {stored.fingerprint} \(9x9x1\) is not in"):
+        open_stored(stored.fingerprint, "9x9x1")
 
 
 def test_a_description_is_plain_data() -> None:
@@ -557,8 +738,9 @@ def prepare_at_once(name: str, folder: str, barrier: Any, results: Any) -> None:
     offer = Offer(bench.Dataset(name=name, load=slow_load), PLUGIN)
     barrier.wait(60)
     try:
-        stored = datastore.prepare(offer, ComponentRef(name, "acme", {}), Path(folder))
-        results.put((stored.fingerprint, int(stored.open("train")[0].astype(int).sum())))
+        stored = datastore.prepare(offer, ComponentRef(name, "acme", {}), Request(Path(folder)))
+        images = stored.images("train")[np.arange(2000)]
+        results.put((stored.fingerprint, int(images.astype(int).sum())))
     except BaseException as error:  # the parent waits for an answer
         results.put((repr(error), 0))
 
@@ -586,5 +768,5 @@ def test_two_processes_at_once_both_succeed(
     assert answers[0] == answers[1]
     assert answers[0][1] == int(arrays(2000, (16, 16))[0].astype(int).sum())
     assert len((tmp_path / "loads").read_text()) == loads
-    assert len([*datastore.root().glob("datasets/*/about.json")]) == 1
-    assert not [*datastore.root().glob("datasets/.writing-*")]
+    assert len([*files.cache_folder().glob("datasets/*/about.json")]) == 1
+    assert not [*files.cache_folder().glob("datasets/.writing-*")]

@@ -420,7 +420,8 @@ def test_forecast_knows_what_is_done(
     assert [run.cached for run in before] == [False] * 3
     assert all(not run.spec.key and run.seconds > 0 for run in before)
 
-    datastore.prepare(registry.get("dataset", "tiny"), specs[0].dataset, datastore.request_of(specs[0]))
+    request = datastore.request_of(specs[0])
+    datastore.prepare(registry.get("dataset", "tiny"), specs[0].dataset, request)
     first, second, third = forecast(specs, registry, store)
     assert first.spec.fingerprint == second.spec.fingerprint
     assert first.data is not None
@@ -436,12 +437,14 @@ def test_forecast_knows_what_is_done(
     assert resolve_again(third.spec, registry) == third.spec
 
 
-def test_a_locate_that_fails_names_its_plugin(registry: Registry, tmp_path: Path) -> None:
+@pytest.mark.parametrize("task", ["auto", "binary"])
+def test_a_locate_that_fails_names_its_plugin(
+    registry: Registry, tmp_path: Path, task: str
+) -> None:
     dataset = bench.Dataset(name="lost", load=load_nothing, locate=lambda data_dir: 1 / 0)
     add_plugin(registry, dataset, name="second")
-    specs = runs(registry, datasets="lost")
     with pytest.raises(PluginError, match=r"dataset `lost` of plugin `second`.*ZeroDivisionError"):
-        forecast(specs, registry, Store(tmp_path))
+        forecast(runs(registry, datasets="lost", task=task), registry, Store(tmp_path))
 
 
 def test_a_pinned_schedule_is_the_one_that_is_used(registry: Registry) -> None:
@@ -463,3 +466,59 @@ def test_a_schedule_cannot_pin_the_loss(registry: Registry) -> None:
     )
     with pytest.raises(PluginError, match=r"schedule `bossy` of plugin .* pins `loss`"):
         runs(registry, schedule="bossy")
+
+
+# Tasks and sizes
+
+
+BY_TASK = (
+    bench.Loss(name="bce", build=build_loss, default=True, tasks=(bench.Task.MULTI_LABEL,)),
+    bench.Dataset(
+        name="tags",
+        load=load_nothing,
+        hints=bench.DatasetHints(train=9, test=9, image_size=8, task=bench.Task.MULTI_LABEL),
+    ),
+)
+
+
+def test_the_default_loss_is_that_of_the_task(registry: Registry) -> None:
+    add_plugin(registry, *BY_TASK, name="second")
+    specs = runs(registry, datasets="shapes,tags")
+    assert [spec.loss.name for spec in specs] == ["entropy", "bce"]
+    assert [spec.protocol["loss"] for spec in specs] == ["entropy", "bce"]
+    (spec,) = runs(registry, datasets="shapes", task="multi-label")
+    assert spec.loss.name == "bce"
+
+
+def test_a_loss_for_another_task_is_an_error_that_names_those_that_fit(registry: Registry) -> None:
+    add_plugin(registry, *BY_TASK, name="second")
+    with pytest.raises(UsageError) as caught:
+        runs(registry, datasets="tags", loss="entropy")
+    message = "loss `entropy` is not for a multi-label task, as dataset `tags` is; "
+    assert str(caught.value) == f"{message}leave `--loss` out or choose among `bce`"
+
+
+def test_a_prepared_dataset_tells_its_task_better_than_its_hints(
+    registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "cache"))
+    hints = bench.DatasetHints(train=9, test=9, image_size=8, task=bench.Task.MULTI_LABEL)
+    wrong = bench.Dataset(name="wrong", load=load_arrays, hints=hints)
+    add_plugin(registry, *BY_TASK, wrong, name="second")
+    (before,) = runs(registry, datasets="wrong")
+    assert before.loss.name == "bce"
+    offer = registry.get("dataset", "wrong")
+    datastore.prepare(offer, before.dataset, datastore.request_of(before))
+    (after,) = runs(registry, datasets="wrong")
+    assert after.loss.name == "entropy"
+
+
+def test_the_models_own_size_is_its_hint(registry: Registry) -> None:
+    hints = bench.ModelHints(family="net", input_size=96)
+    add_plugin(registry, bench.Model(name="wide", build=build_net, hints=hints), name="second")
+    (spec,) = runs(registry, models="wide", input_size="model")
+    assert (spec.image_size, spec.protocol["input_size"]) == (96, "model")
+    assert runs(registry, models="wide", input_size=32)[0].image_size == 32
+    assert runs(registry, models="wide")[0].image_size is None
+    with pytest.raises(UsageError, match=r"`net\.v1` names no size of its own; give `--input-size"):
+        runs(registry, input_size="model")

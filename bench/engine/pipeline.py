@@ -138,6 +138,8 @@ def resize(images: Tensor, size: int, how: Resize) -> Tensor:
 def kept_at_size(images: Place, size: int, how: Resize) -> Place:
     """Resize images that are on the device once, where the result has room."""
     count, channels = images.shape[:2]
+    if images.shape[2:] == (size, size):
+        return images
     if not isinstance(images, Resident) or count * channels * size * size > RESIDENT_LIMIT:
         return images
     parts = [resize(part, size, how) for part in images.images.split(1024)]

@@ -14,7 +14,6 @@ from bench.downloads import refuse_offline
 from bench.text import one_line
 from bench_datasets.folders import download_folder
 from bench_datasets.remote import fetch_all, remotes
-from bench_datasets.stratified import stratified_split
 
 Arguments = Mapping[str, Any]
 
@@ -22,7 +21,7 @@ BOOLEAN: Mapping[str, Arguments] = {"train": {"train": True}, "test": {"train": 
 NAMED: Mapping[str, Arguments] = {"train": {"split": "train"}, "test": {"split": "test"}}
 WITH_VAL: Mapping[str, Arguments] = {**NAMED, "val": {"split": "val"}}
 TRAINVAL: Mapping[str, Arguments] = {"train": {"split": "trainval"}, "test": {"split": "test"}}
-WHOLE: Mapping[str, Arguments] = {"all": {}}
+WHOLE: Mapping[str, Arguments] = {"train": {}}
 
 
 @dataclass(frozen=True)
@@ -31,8 +30,7 @@ class Source:
 
     Attributes:
         reader: name of the class in `torchvision.datasets`.
-        splits: the arguments for each split. A lone `all` means that there is no official test
-            split: a fifth of every class, drawn with seed 0, takes its place.
+        splits: the arguments for each split that there officially is.
         files: pattern of the files below the root that tell whether it is at hand.
         arguments: arguments for every split.
         downloads: whether torchvision downloads an archive whose checksum it knows.
@@ -72,12 +70,6 @@ def locate(source: Source, data_dir: Path | None, **params: Any) -> list[Path]:
 def _load(source: Source, data_dir: Path | None, image_size: int | None = None) -> bench.Splits:
     read = {split: _read(source, data_dir, asked) for split, asked in source.splits.items()}
     classes = tuple(getattr(next(iter(read.values())), "classes", ()))
-    if "all" in read:
-        from torch.utils.data import Subset
-
-        whole = read.pop("all")
-        train, test = stratified_split(whole.targets)
-        read = {"train": Subset(whole, train.tolist()), "test": Subset(whole, test.tolist())}
     parts = {split: _arrays(part, source.transposed) for split, part in read.items()}
     return bench.Splits(**parts, classes=classes, image_size=image_size)
 
@@ -147,6 +139,7 @@ def _dataset(
     channels: int = 3,
     epochs: int = 20,
     equal: bool = True,
+    kind: bench.ImageKind = bench.ImageKind.PHOTO,
 ) -> bench.Dataset:
     load: Any = functools.partial(load_equal, source)
     if not equal:
@@ -156,7 +149,7 @@ def _dataset(
         load=load,
         locate=functools.partial(locate, source),
         description=description,
-        recommends={"epochs": epochs, "batch_size": 64},
+        recommends={"epochs": epochs, "batch_size": 64, "image_kind": str(kind)},
         hints=bench.DatasetHints(train=train, test=test, image_size=size, channels=channels),
         preload=("torchvision",),
     )
@@ -171,6 +164,7 @@ DATASETS = [
         size=28,
         channels=1,
         epochs=5,
+        kind=bench.ImageKind.SYMBOL,
     ),
     _dataset(
         Source("kmnist", "KMNIST", BOOLEAN, "KMNIST/raw/*-ubyte"),
@@ -180,6 +174,7 @@ DATASETS = [
         size=28,
         channels=1,
         epochs=5,
+        kind=bench.ImageKind.SYMBOL,
     ),
     _dataset(
         Source(
@@ -196,6 +191,7 @@ DATASETS = [
         size=28,
         channels=1,
         epochs=5,
+        kind=bench.ImageKind.SYMBOL,
     ),
     _dataset(
         Source("cifar10", "CIFAR10", BOOLEAN, "cifar-10-batches-py/*_batch*"),
@@ -219,6 +215,7 @@ DATASETS = [
         test=26_032,
         size=32,
         epochs=10,
+        kind=bench.ImageKind.SYMBOL,
     ),
     _dataset(
         Source("stl10", "STL10", NAMED, "stl10_binary/t*.bin"),
@@ -256,11 +253,12 @@ DATASETS = [
     ),
     _dataset(
         Source("eurosat", "EuroSAT", WHOLE, "eurosat/2750/*"),
-        "Land use from space, 64x64 (Helber et al., 2019); test is a fifth of each class, seed 0.",
-        train=21_600,
-        test=5_400,
+        "Land use from space, 64x64 (Helber et al., 2019).",
+        train=27_000,
+        test=0,
         size=64,
         epochs=10,
+        kind=bench.ImageKind.OVERHEAD,
     ),
     _dataset(
         Source("gtsrb", "GTSRB", NAMED, "gtsrb/GTSRB/*/*"),
@@ -270,6 +268,7 @@ DATASETS = [
         size=32,
         epochs=10,
         equal=False,
+        kind=bench.ImageKind.SYMBOL,
     ),
     _dataset(
         Source("dtd", "DTD", WITH_VAL, "dtd/dtd/labels/*1.txt"),
@@ -279,6 +278,7 @@ DATASETS = [
         size=128,
         epochs=30,
         equal=False,
+        kind=bench.ImageKind.OVERHEAD,
     ),
     # torchvision knows no checksum for this archive, and no address for that of the next.
     _dataset(
