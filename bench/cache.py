@@ -101,9 +101,9 @@ def remove(entry: Entry) -> None:
     Raises:
         StoreError: it cannot be removed.
     """
-    # The description goes first: a folder without one is not taken for whole.
-    (entry.path / "about.json").unlink(missing_ok=True)
     try:
+        # The description goes first: a folder without one is not taken for whole.
+        (entry.path / "about.json").unlink(missing_ok=True)
         shutil.rmtree(entry.path)
         if entry.path.parent.parent.name == "datasets" and not any(_folders(entry.path.parent)):
             shutil.rmtree(entry.path.parent)

@@ -23,9 +23,10 @@ from bench import decoding, hardware
 from bench.decoding import Pixels, UnreadableImage
 from bench.errors import BenchError, DataError, PluginError
 from bench.specs import Files, Splits, Task
-from bench.text import listing, one_line
+from bench.text import one_line
 
 SPLITS = ("train", "val", "test")
+EXAMPLES = 2
 DEFAULT_EDGE = 224
 """Images that differ in size are stored no larger than this unless somebody asks for it."""
 
@@ -37,9 +38,8 @@ class Part(Protocol):
 
     Attributes:
         where: how messages name it.
-        labels: (N,) int64 or (N, C) uint8; None until every item was read.
+        labels: (N,) int64 or (N, C) uint8; None until every item was read, or where none has any.
         threaded: whether several threads may read at a time.
-        repeatable: whether its headers tell sizes without reading any pixels.
     """
 
     where: str
@@ -50,7 +50,7 @@ class Part(Protocol):
         """Return the number of items."""
 
     def read(self, index: int) -> tuple[Pixels, Any]:
-        """Return an item's pixels, (H, W) or (H, W, 3), and its label."""
+        """Return an item's pixels, (H, W) or (H, W, 3), and its label, None where it has none."""
 
     def name(self, index: int) -> str:
         """Return how an item is called."""
@@ -114,9 +114,9 @@ class ArrayPart:
 
     def read(self, index: int) -> tuple[Pixels, Any]:
         """Return an item's pixels and label."""
-        assert self.labels is not None
         pixels = self.images[index]
-        return pixels[..., 0] if pixels.shape[2:] == (1,) else pixels, self.labels[index]
+        label = None if self.labels is None else self.labels[index]
+        return pixels[..., 0] if pixels.shape[2:] == (1,) else pixels, label
 
     def name(self, index: int) -> str:
         """Return the item's place."""
@@ -138,8 +138,8 @@ class FilesPart:
 
     def read(self, index: int) -> tuple[Pixels, Any]:
         """Decode a file."""
-        assert self.labels is not None
-        return decoding.read_image(Path(self.files.paths[index])), self.labels[index]
+        label = None if self.labels is None else self.labels[index]
+        return decoding.read_image(Path(self.files.paths[index])), label
 
     def name(self, index: int) -> str:
         """Return the file's name, as the plugin gave it, or its path."""
@@ -187,6 +187,8 @@ class SequencePart:
             )
         if pixels.dtype != np.uint8:
             raise PluginError(f"{item} is {pixels.dtype}; uint8 is needed")
+        if not pixels.size:
+            raise PluginError(f"{item} has no pixels: shape {pixels.shape}")
         return pixels, _one_label(label, item)
 
     def name(self, index: int) -> str:
@@ -227,7 +229,9 @@ def receive(splits: Any, where: str) -> Intake:
             if split == "train":
                 raise PluginError(f"{where} has no train split")
             continue
-        parts[split] = _part(content, f"{where}: {split}")
+        parts[split] = part_of(content, f"{where}: {split}")
+        if len(parts[split]) == 0:
+            raise PluginError(f"{where}: {split} is empty")
     taxonomy = tuple(tuple(map(str, path)) for path in splits.taxonomy)
     classes = tuple(str(name) for name in splits.classes)
     if taxonomy and len(taxonomy) != len(classes):
@@ -236,6 +240,44 @@ def receive(splits: Any, where: str) -> Intake:
         )
     unlabelled = len(splits.unlabelled) if splits.unlabelled is not None else 0
     return Intake(where, parts, classes, taxonomy, splits.image_size, unlabelled)
+
+
+def part_of(content: Any, where: str, *, labelled: bool = True) -> Part:
+    """Return a split in whatever form it came, which may be empty.
+
+    Args:
+        content: arrays, files or a sequence.
+        where: how messages name the split.
+        labelled: whether its items must have labels.
+
+    Raises:
+        PluginError: it has no form that is known, or not as many labels as images.
+    """
+    if isinstance(content, Files):
+        if content.names and len(content.names) != len(content):
+            raise PluginError(
+                f"{where} has {len(content)} files, but {len(content.names)} names for them"
+            )
+        return FilesPart(where, content, _labels_of(content.labels, len(content), where, labelled))
+    if isinstance(content, tuple | list) and len(content) == 2 and hasattr(content[0], "dtype"):
+        images = np.asarray(content[0])
+        shape = images.shape
+        if images.ndim not in (3, 4) or (images.ndim == 4 and shape[-1] not in (1, 3)):
+            raise PluginError(
+                f"{where} images have shape {shape}; "
+                "(N, H, W), (N, H, W, 1) or (N, H, W, 3) is needed"
+            )
+        if images.dtype != np.uint8:
+            raise PluginError(f"{where} images are {images.dtype}; uint8 is needed")
+        if len(images) and not images.size:
+            raise PluginError(f"{where} images have no pixels: shape {shape}")
+        return ArrayPart(where, images, _labels_of(content[1], len(images), where, labelled))
+    if hasattr(content, "__len__") and hasattr(content, "__getitem__"):
+        return SequencePart(where, content)
+    raise PluginError(
+        f"{where} is {type(content).__name__}; it must be a pair of arrays, bench.Files "
+        "or a sequence of (image, label)"
+    )
 
 
 def class_names(intake: Intake, labels: Mapping[str, Labels]) -> tuple[str, ...]:
@@ -316,50 +358,26 @@ def survey(parts: Mapping[str, Part], *, read: bool = False) -> Survey:
 
 def refuse(part: Part, bad: Mapping[int, str], *, all_known: bool) -> DataError:
     """Return the error that names the files of a split that cannot be read."""
-    first = next(iter(bad))
-    name = part.files.paths[first] if isinstance(part, FilesPart) else part.name(first)
-    text = bad[first] if isinstance(part, SequencePart) else f"`{name}` {bad[first]}"
-    more = len(bad) - 1
-    if more:
-        others = listing([part.name(index) for index in list(bad)[1:4]], 3)
-        text += f"; so it is with {more} more: {others}" + ("" if more <= 3 else ", ...")
+    first, *others = bad
+    if isinstance(part, FilesPart):
+        text = f"`{part.files.paths[first]}` {bad[first]}"
+    else:
+        text = bad[first]
+    if others:
+        examples = "".join(f"; `{part.name(i)}` {bad[i]}" for i in others[:EXAMPLES])
+        dots = "; ..." if len(others) > EXAMPLES else ""
+        text = f"{len(bad)} of {len(part):,} images cannot be read: {text}{examples}{dots}"
     if not all_known:
-        text += "; others may follow"
+        text += " (there may be others)"
     return DataError(
         f"{text}; `--on-bad skip` leaves such files out, `bench data check` finds them all"
     )
 
 
-def _part(content: Any, where: str) -> Part:
-    part: Part
-    if isinstance(content, Files):
-        part = FilesPart(where, content, _labels(content.labels, len(content), where))
-        if content.names and len(content.names) != len(content):
-            raise PluginError(
-                f"{where} has {len(content)} files, but {len(content.names)} names for them"
-            )
-    elif isinstance(content, tuple | list) and len(content) == 2 and hasattr(content[0], "dtype"):
-        images = np.asarray(content[0])
-        if len(images) == 0:
-            raise PluginError(f"{where} is empty")
-        if images.ndim not in (3, 4) or (images.ndim == 4 and images.shape[-1] not in (1, 3)):
-            raise PluginError(
-                f"{where} images have shape {images.shape}; "
-                "(N, H, W), (N, H, W, 1) or (N, H, W, 3) is needed"
-            )
-        if images.dtype != np.uint8:
-            raise PluginError(f"{where} images are {images.dtype}; uint8 is needed")
-        part = ArrayPart(where, images, _labels(content[1], len(images), where))
-    elif hasattr(content, "__len__") and hasattr(content, "__getitem__"):
-        part = SequencePart(where, content)
-    else:
-        raise PluginError(
-            f"{where} is {type(content).__name__}; it must be a pair of arrays, bench.Files "
-            "or a sequence of (image, label)"
-        )
-    if len(part) == 0:
-        raise PluginError(f"{where} is empty")
-    return part
+def _labels_of(values: Any, count: int, where: str, labelled: bool) -> Labels | None:
+    if not labelled and (values is None or len(values) == 0):
+        return None
+    return _labels(values, count, where)
 
 
 def _labels(values: Any, count: int, where: str) -> Labels:

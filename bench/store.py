@@ -168,7 +168,8 @@ class Store:
             changed = []
             for run_id, (path, mtime, size) in present.items():
                 row = known.get(run_id)
-                if row is not None and row[:2] == (mtime, size):
+                # SQLite reads zeros where the end of its file is missing; JSON holds none.
+                if row is not None and row[:2] == (mtime, size) and "\0" not in row[2]:
                     texts[run_id] = row[2]
                 else:
                     texts[run_id] = _read_text(path)

@@ -13,6 +13,7 @@ from torch.optim import lr_scheduler
 import bench
 import bench_optim
 from bench.config import Protocol
+from bench.specs import Task
 
 OPTIMIZERS = {offer.name: offer for offer in bench_optim.register_optimizers()}
 SCHEDULES = {offer.name: offer for offer in bench_optim.register_schedules()}
@@ -49,7 +50,9 @@ def test_the_offer_is_complete_and_each_kind_has_one_default() -> None:
         [name for name, offer in offers.items() if offer.default]
         for offers in (OPTIMIZERS, SCHEDULES, LOSSES)
     ]
-    assert defaults == [["adamw"], ["one-cycle"], ["cross-entropy"]]
+    assert defaults == [["adamw"], ["one-cycle"], ["cross-entropy", "binary-cross-entropy"]]
+    tasks = [task for offer in LOSSES.values() if offer.default for task in offer.tasks]
+    assert sorted(tasks) == sorted(Task)
 
 
 def test_pins_are_protocol_fields() -> None:
@@ -245,6 +248,34 @@ def test_mse_compares_probabilities_with_one_hot_labels(batch: tuple[Tensor, Ten
     loss.backward()
     assert logits.grad is not None
     assert logits.grad.abs().sum() > 0
+
+
+def test_losses_take_shares_of_classes_where_images_were_mixed(
+    batch: tuple[Tensor, Tensor],
+) -> None:
+    logits, labels = batch
+    one_hot = torch.eye(5)[labels]
+    mixed = 0.3 * one_hot + 0.7 * one_hot.flip(0)
+    found = LOSSES["mse"].build(5)(logits, mixed)
+    torch.testing.assert_close(found, functional.mse_loss(logits.softmax(1), mixed))
+    build = LOSSES["cross-entropy"].build
+    both = build(5)(logits, labels), build(5)(logits, labels.flip(0))
+    torch.testing.assert_close(build(5)(logits, mixed), 0.3 * both[0] + 0.7 * both[1])
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_binary_cross_entropy_is_that_of_torch(smoothing: float) -> None:
+    torch.manual_seed(0)
+    logits, labels = torch.randn(8, 5), torch.randint(0, 2, (8, 5)).float()
+    loss = LOSSES["binary-cross-entropy"].build(5, label_smoothing=smoothing)
+    targets = torch.where(labels == 1, 1 - smoothing / 2, smoothing / 2)
+    expected = functional.binary_cross_entropy(logits.sigmoid(), targets)
+    torch.testing.assert_close(loss(logits, labels), expected)
+
+
+def test_binary_cross_entropy_refuses_impossible_smoothing() -> None:
+    with pytest.raises(bench.ConfigError, match="`label_smoothing` is -1"):
+        LOSSES["binary-cross-entropy"].build(5, label_smoothing=-1)
 
 
 def test_mse_is_computed_in_float32(batch: tuple[Tensor, Tensor]) -> None:

@@ -408,7 +408,7 @@ def test_the_leaderboard_in_every_format(cli: Cli, stored: Path) -> None:
     assert "tiny (gain=2.0)" in table
 
 
-@pytest.mark.parametrize("sort", ["accuracy", "log_loss", "train_seconds", "parameters"])
+@pytest.mark.parametrize("sort", ["score", "val_score", "log_loss", "train_seconds", "parameters"])
 def test_sorting_reorders_rows_and_keeps_ranks(cli: Cli, stored: Path, sort: str) -> None:
     words = ("leaderboard", "--results", stored, "--json")
     plain = json.loads(cli(*words).out)["rows"]

@@ -194,10 +194,9 @@ def run_finished(record):
         ("uneven", "96 images, but labels of shape"),
         ("empty", "train is empty"),
         ("one-class", "has 1 class"),
-        ("no-test", "has no test split"),
         ("wrong-type", "returned list, not bench.Splits"),
         ("load-raises", "could not be loaded: OSError"),
-        ("single-image", r"1 image\(s\) are too few"),
+        ("single-image", r"too few images for a val split \(train 1, val 0, test 48\)"),
     ],
 )
 def test_4_a_dataset_is_checked_before_any_run(
@@ -208,6 +207,13 @@ def test_4_a_dataset_is_checked_before_any_run(
     assert re.search(words, record.error)
     assert f"dataset `{dataset}` of plugin `faults` (bench-faults 1.0)" in record.error
     assert watcher.started == []
+
+
+def test_a_dataset_without_a_test_split_is_tested_on_a_fifth_of_it(experiment: Experiment) -> None:
+    record = only(experiment(datasets="no-test"))
+    assert record.status is RunStatus.OK
+    assert record.metrics["test"]["n"] == 19  # of 96
+    assert record.metrics["val"]["n"] == 15  # a fifth of the other 77
 
 
 def test_4_a_bad_dataset_does_not_keep_the_others(experiment: Experiment) -> None:
@@ -343,7 +349,7 @@ def test_14_a_loss_that_is_not_finite_in_the_last_batch_alone_diverges(
     assert len(watcher.epochs) == 1
     [row] = result.leaderboard.rows
     assert row.rank is None
-    assert row.accuracy is None
+    assert row.score is None
 
 
 def test_14_a_rate_that_is_too_high_diverges_and_is_not_ranked(experiment: Experiment) -> None:
@@ -497,7 +503,7 @@ METRICS = st.fixed_dictionaries(
 
 def synthetic(model: str, seed: int, numbers: dict[str, float]) -> RunRecord:
     refs = {kind: ComponentRef(kind, "faults") for kind in ("dataset", "optimizer")}
-    refs |= {kind: ComponentRef(kind, "faults") for kind in ("schedule", "loss")}
+    refs |= {kind: ComponentRef(kind, "faults") for kind in ("schedule", "loss", "augmentation")}
     spec = RunSpec(
         **refs,
         model=ComponentRef(model, "faults"),
@@ -541,7 +547,7 @@ def test_27_a_metric_that_is_no_number_is_null_in_json_and_last_in_both_orders(
             known = [number for number in numbers if number is not None]
             assert all(math.isfinite(number) for number in known)
             assert numbers == sorted(known, reverse=descending) + [None] * numbers.count(None)
-            assert all(row.rank is None for row in board.rows if row.accuracy is None)
+            assert all(row.rank is None for row in board.rows if row.score is None)
             text = files.dump_json(board.to_dict())
             json.loads(text, parse_constant=lambda word: pytest.fail(word))
             assert "nan" not in tables.to_csv(board) + tables.to_markdown(board)

@@ -19,9 +19,11 @@ from PIL import Image, ImageEnhance, ImageOps
 from sklearn.datasets import load_digits, load_sample_images
 
 import bench
+from bench import decoding
 from bench.decoding import read_image
-from bench.errors import DataError, EnvironmentFailure, StoreError
-from bench.inspection import Inspection, inspect, matching, scan, scanning, sources, summarise
+from bench.errors import EnvironmentFailure, PluginError, StoreError
+from bench.inspection import Inspection, inspect, matching, scan, scanning
+from bench.specs import Task
 from bench.text import one_line
 
 Change = Callable[[Image.Image], Image.Image]
@@ -165,9 +167,40 @@ def test_the_summary_has_a_row_for_each_kind_of_finding(planted: Inspection) -> 
         ("exact duplicates", 3),
         ("near duplicates", 2),
     ]
-    assert rows[1][2] == "`train/1.png` and `train/contradicts 1.png`: `dog` and `cat`"
+    assert rows[1][2] == ["`train/1.png` (dog) and `train/contradicts 1.png` (cat)"]
     assert all(name.startswith("warning: ") for name, _, _ in rows[5:])
-    assert all("\n" not in text for _, _, text in rows)
+
+
+@pytest.mark.parametrize(
+    ("train", "test", "answer"),
+    [
+        ("abc", "de", "sound: 5 images, all of them readable, none twice"),
+        ("a", "", "sound: 1 image, all of them readable, none twice"),
+        ("abb", "", "sound: of 3 images, 1 comes twice"),
+        ("aabbb", "", "sound: of 5 images, 2 come more than once"),
+        ("aAb", "", "broken: of 3 images, 1 comes twice, under two labels"),
+        ("aAbB", "", "broken: of 4 images, 2 come twice, all of them under two labels"),
+        ("abcc", "a", "broken: of 5 images, 2 come twice, 1 of them in more than one split"),
+        ("ab!", "!", "broken: of 4 images, 2 cannot be read"),
+    ],
+)
+def test_the_answer_is_one_line(train: str, test: str, answer: str) -> None:
+    """A letter is an image, a capital the same image under another label, `!` is no image."""
+    pixels = np.random.default_rng(0).integers(0, 256, (5, 8, 8), np.uint8)
+
+    def split(letters: str) -> Any:
+        images = [None if x == "!" else pixels["abcde".index(x.lower())] for x in letters]
+        return [(image, int(x.isupper())) for image, x in zip(images, letters, strict=True)]
+
+    assert inspect(bench.Splits(split(train), split(test) or None)).answer() == answer
+
+
+def test_the_answer_counts_near_duplicates(planted: Inspection) -> None:
+    assert planted.answer() == (
+        "broken: of 21 images, 2 cannot be read; "
+        "3 come twice, 1 of them under two labels, 1 of them in more than one split; "
+        "2 nearly repeat another, 1 of them in another split"
+    )
 
 
 def test_without_the_fix_list_nothing_is_broken(planted: Inspection) -> None:
@@ -422,13 +455,12 @@ def test_labels_of_a_multi_label_task_conflict_as_sets(folder: Folder) -> None:
     folder.add("train", "b.png", [1, 0, 0], one)
     folder.add("train", "c.png", [0, 0, 0], two)
     folder.add("train", "d.png", [0, 0, 0], two)
-    splits = folder.splits(classes=["red", "green", "blue"])
-    found = inspect(splits)
+    found = inspect(folder.splits(classes=["red", "green", "blue"]))
     assert found.to_dict()["conflicts"] == [
         {"a": "train/a.png", "b": "train/b.png", "labels": ["red|blue", "red"]}
     ]
     assert found.fix_list() == ["train/a.png", "train/b.png", "train/d.png"]
-    assert summarise(splits)["task"] == "multi-label"
+    assert found.scan.task is Task.MULTI_LABEL
 
 
 @pytest.mark.parametrize("form", ["arrays", "gray arrays", "images", "rows"])
@@ -466,7 +498,7 @@ def test_odd_items_of_a_sequence_are_unreadable_and_the_rest_is_read() -> None:
     why = {item.index: item.why for item in found.unreadable}
     assert list(why) == [1, 2, 3, 4]
     assert why[1] == "cannot be read: OSError: the disk is gone"
-    assert "float64" in why[2]
+    assert why[2] == "is float64; uint8 is needed"
     assert "no pixels" in why[4]
 
 
@@ -476,12 +508,12 @@ def test_odd_items_of_a_sequence_are_unreadable_and_the_rest_is_read() -> None:
         (bench.Files([Path("a"), Path("b")], [0]), "`train` has 2 images"),
         ((np.zeros((2, 4, 4), np.uint8), [0, 1, 0]), "`train` has 2 images"),
         ((np.zeros((2, 4, 4)), [0, 1]), "float64"),
-        ((np.zeros((2, 4), np.uint8), [0, 1]), "uint8 of shape"),
+        ((np.zeros((2, 4), np.uint8), [0, 1]), r"`train` images have shape \(2, 4\)"),
         (7, "`train` is int"),
     ],
 )
 def test_a_split_of_no_known_form_is_one_line(train: Any, culprit: str) -> None:
-    with pytest.raises(DataError, match=culprit) as caught:
+    with pytest.raises(PluginError, match=culprit) as caught:
         inspect(bench.Splits(train))
     assert str(caught.value) == one_line(str(caught.value))
 
@@ -491,7 +523,7 @@ def test_an_empty_split_has_nothing_wrong() -> None:
     assert found.to_dict()["files"] == 0
     assert not found.broken
     assert found.summary() == []
-    assert summarise(bench.Splits(bench.Files([], [])))["mean"] is None
+    assert found.answer().startswith("sound: 0 images")
 
 
 def test_images_to_be_predicted_must_be_readable_but_may_repeat(folder: Folder) -> None:
@@ -513,7 +545,7 @@ def test_odd_names_are_kept_as_they_are_and_drawn(folder: Folder, tmp_path: Path
     folder.add("train", "not\nwhole.png", 0, image).write_bytes(b"")
     found = inspect(folder.splits())
     assert [item.name for item in found.groups[0].members] == [f"train/{name}" for name in names]
-    assert all("\n" not in text for _, _, text in found.summary())
+    assert all("\n" not in text for _, _, examples in found.summary() for text in examples)
     assert len(found.write_pictures(tmp_path / "out")) == 1
 
 
@@ -612,8 +644,13 @@ def test_a_warning_names_a_few_of_many() -> None:
     small = warning(found, "small images")
     assert small.count == 50
     assert len(small.examples) == 10
-    rows = {name: text for name, _, text in found.summary()}
-    assert rows["warning: small images"].count("`") == 6
+    [examples] = [each for name, _, each in found.summary() if "shorter edge" in name]
+    assert examples == []  # all of them are small
+
+    large = [(image, 0) for image in textures(3, 300, seed=1)]
+    found = inspect(bench.Splits([(image, 0) for image in textures(50)], large))
+    [examples] = [each for name, _, each in found.summary() if "shorter edge" in name]
+    assert examples == ["`train[0]`, `train[1]`, `train[2]`, …"]
 
 
 def test_pixels_are_let_go() -> None:
@@ -720,7 +757,7 @@ def test_reading_does_not_run_far_ahead(folder: Folder, monkeypatch: pytest.Monk
         read.append(path)
         return read_image(path)
 
-    monkeypatch.setattr(sources, "read_image", reading)
+    monkeypatch.setattr(decoding, "read_image", reading)
     ahead = []
 
     def progress(done: int, total: int) -> None:
@@ -743,57 +780,6 @@ def test_an_interruption_ends_the_pass(folder: Folder) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         scan(folder.splits(), progress=interrupt, threads=2)
-
-
-def test_facts_of_arrays() -> None:
-    train = np.zeros((4, 2, 6, 3), np.uint8)
-    train[..., 0] = 51
-    train[:2, ..., 1] = 255
-    splits = bench.Splits(
-        (train, np.array([0, 0, 0, 1])), (train[:2], np.array([1, 1])), classes=["a", "b"]
-    )
-    facts = summarise(splits)
-    assert facts["task"] == "binary"
-    assert facts["images"] == {"train": 4, "test": 2}
-    assert facts["classes"] == [
-        {"name": "a", "train": 3, "test": 0},
-        {"name": "b", "train": 1, "test": 2},
-    ]
-    assert facts["width"] == {"min": 6, "median": 6, "max": 6}
-    assert facts["height"] == {"min": 2, "median": 2, "max": 2}
-    assert facts["channels"] == 3
-    assert facts["mean"] == pytest.approx([0.2, 0.5, 0])
-    assert facts["std"] == pytest.approx([0, 0.5, 0])
-    json.dumps(facts)
-
-
-def test_facts_of_files(folder: Folder) -> None:
-    one, two, three = textures(3)
-    folder.add("train", "a.png", 0, one)
-    folder.add("train", "b.jpg", 1, two.resize((100, 50)))
-    folder.add("train", "c.png", 2, three.convert("L"))
-    folder.add("train", "d.png", 2, three).write_bytes(b"damaged")
-    facts = summarise(folder.splits(taxonomy=[["x", "a"], ["x", "b"], ["y", "c"]]))
-    assert facts["task"] == "hierarchical"
-    assert facts["images"] == {"train": 4}
-    assert facts["unreadable"] == 1
-    assert facts["width"] == {"min": 64, "median": 64, "max": 100}
-    assert facts["modes"] == {"RGB": 2, "L": 1}
-    assert facts["formats"] == {"PNG": 2, "JPEG": 1}
-    assert [row["train"] for row in facts["classes"]] == [1, 1, 1]
-    assert facts["bytes"] > 0
-    pixels = [np.asarray(one).reshape(-1, 3), np.repeat(np.asarray(three.convert("L")), 3)]
-    with Image.open(folder.root / "train" / "b.jpg") as image:
-        pixels.append(np.asarray(image).reshape(-1, 3))
-    stacked = np.concatenate([p.reshape(-1, 3) for p in pixels]) / 255
-    assert facts["mean"] == pytest.approx(stacked.mean(0))
-    assert facts["std"] == pytest.approx(stacked.std(0))
-
-
-def test_facts_of_gray_images_have_one_channel() -> None:
-    facts = summarise(bench.Splits((np.full((3, 4, 4), 102, np.uint8), np.arange(3))))
-    assert (facts["channels"], facts["task"]) == (1, "multi-class")
-    assert facts["mean"] == pytest.approx([0.4])
 
 
 def test_nothing_here_imports_torch() -> None:

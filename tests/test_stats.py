@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats as reference
+from sklearn.metrics import average_precision_score
 
 from bench import stats
 
@@ -270,3 +271,97 @@ def test_the_resolvable_gap_is_that_of_two_proportions() -> None:
     assert stats.resolvable_gap(0.85, 1000) == pytest.approx(0.0313, abs=1e-4)
     assert stats.resolvable_gap(0.5, 100) == pytest.approx(0.1386, abs=1e-4)
     assert stats.resolvable_gap(1.0, 100) == 0
+
+
+# Mean average precision
+
+
+def multi_label(count: int, classes: int, levels: int, seed: int = 0) -> tuple[Any, Any]:
+    """Return labels (N, C) and scores that lean towards them, with ties where levels are few."""
+    generator = np.random.default_rng(seed)
+    labels = (generator.random((count, classes)) < 0.4).astype(np.uint8)
+    scores = np.round((0.5 * labels + generator.random(labels.shape)) * levels) / levels
+    return labels, scores
+
+
+def resampled(count: int, resamples: int, seed: int = 0) -> Any:
+    """Return how often each item is drawn, as the documented procedure draws them."""
+    generator = np.random.default_rng(seed)
+    return generator.multinomial(count, np.full(count, 1 / count), resamples)
+
+
+@pytest.mark.parametrize("levels", [3, 10_000])
+def test_resampled_average_precision_equals_scikit_learns_with_weights(levels: int) -> None:
+    labels, scores = multi_label(30, 3, levels)
+    labels[:, 2] = 0
+    labels[:2, 2] = 1  # rare, so that some resamples lack it
+    (found,) = stats.bootstrap_average_precision(labels, [scores], resamples=60)
+    assert found.shape == (60,)
+    lacking = 0
+    for value, weights in zip(found, resampled(30, 60), strict=True):
+        present = [column for column in range(3) if (labels[:, column] * weights).any()]
+        lacking += len(present) < 3
+        expected = [
+            average_precision_score(labels[:, column], scores[:, column], sample_weight=weights)
+            for column in present
+        ]
+        assert value == pytest.approx(np.mean(expected), abs=1e-12)
+    assert lacking
+
+
+def test_networks_are_resampled_alike() -> None:
+    labels, scores = multi_label(40, 3, 100)
+    other = multi_label(40, 3, 100, seed=1)[1]
+    first, second, third = stats.bootstrap_average_precision(labels, [scores, scores, other], 50)
+    assert np.array_equal(first, second)
+    assert not np.array_equal(first, third)
+    (alone,) = stats.bootstrap_average_precision(labels, [other], 50)
+    assert np.array_equal(alone, third)
+    (again,) = stats.bootstrap_average_precision(labels, [scores], 50, seed=1)
+    assert not np.array_equal(again, first)
+
+
+def test_a_perfect_ranking_has_no_noise() -> None:
+    labels, _ = multi_label(40, 3, 100)
+    (found,) = stats.bootstrap_average_precision(labels, [labels.astype(float)], 50)
+    assert found == pytest.approx(np.ones(50))
+
+
+def test_a_percentile_interval_holds_the_estimate_and_95_percent_of_the_samples() -> None:
+    samples = np.random.default_rng(0).normal(0.7, 0.01, 1000)
+    interval = stats.percentile_interval(0.7, samples)
+    assert ((samples >= interval.low) & (samples <= interval.high)).mean() == pytest.approx(0.95)
+    assert interval.mean == 0.7
+    assert stats.percentile_interval(0.9, samples).high == 0.9
+    assert stats.percentile_interval(0.1, samples).low == 0.1
+
+
+def test_a_paired_bootstrap_tells_a_clear_difference_from_none() -> None:
+    generator = np.random.default_rng(0)
+    clear = stats.paired_bootstrap(0.1, generator.normal(0.1, 0.01, 1000))
+    assert clear.p == pytest.approx(2 / 1001)
+    assert 0 < clear.low < 0.1 < clear.high
+    none = stats.paired_bootstrap(0.0, generator.normal(0, 0.01, 1000))
+    assert none.p > 0.5
+    assert none.low < 0 < none.high
+    # By hand: 3 of 19 samples are not above zero.
+    differences = np.array([-1.0] * 3 + [1.0] * 16)
+    assert stats.paired_bootstrap(0.5, differences).p == pytest.approx(2 * 4 / 20)
+    assert stats.paired_bootstrap(-0.5, -differences).p == pytest.approx(2 * 4 / 20)
+
+
+def test_networks_that_are_the_same_cannot_be_told_apart() -> None:
+    assert stats.paired_bootstrap(0.0, np.zeros(200)).p == 1
+
+
+def test_the_difference_of_equal_methods_is_rarely_significant() -> None:
+    """Of networks that are equally good, about one in twenty pairs may differ, not more."""
+    generator = np.random.default_rng(0)
+    found = 0
+    for _ in range(60):
+        labels = (generator.random((60, 2)) < 0.5).astype(np.uint8)
+        scores = [0.5 * labels + generator.random(labels.shape) for _ in range(2)]
+        first, second = stats.bootstrap_average_precision(labels, scores, 200)
+        exact = [average_precision_score(labels, each) for each in scores]
+        found += stats.paired_bootstrap(exact[0] - exact[1], first - second).p < 0.05
+    assert found <= 8

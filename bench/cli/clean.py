@@ -41,7 +41,8 @@ def command(days: float, everything: bool, dry_run: bool, as_json: bool) -> None
             {"path": str(e.path), "what": e.what, "bytes": e.size, "unused_seconds": e.used}
             for e in chosen
         ]
-        print_json({"schema": 1, "removed": rows, "bytes": freed, "left_bytes": left})
+        totals = {"bytes": freed, "left_bytes": left, "dry_run": dry_run}
+        print_json({"schema": 1, "removed": rows, **totals})
         return
     print_columns(
         ("what", "size", "unused for"),

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import sys
+import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import numpy as np
@@ -15,8 +17,8 @@ from bench import datastore, downloads, files, intake, selection
 from bench.cli.common import (
     complete_names,
     json_option,
-    print_columns,
     print_json,
+    print_warnings,
     registry_with_warnings,
 )
 from bench.cli.fields import field_options
@@ -26,7 +28,10 @@ from bench.plan import PlannedDataset, plan_dataset
 from bench.registry import Registry, stdout_to_stderr
 from bench.selection import Selection, Subset
 from bench.stored import Images, Indices, StoredDataset, channel_statistics
-from bench.text import listing
+from bench.text import listing, one_line
+
+if TYPE_CHECKING:
+    from bench.inspection import Inspection
 
 LOADING = ("set", "data_dir", "exclude", "offline")
 SEEING = (
@@ -60,17 +65,16 @@ def info(dataset: str, as_json: bool, **flags: Any) -> None:
     if as_json:
         print_json({"schema": 1, **facts})
         return
-    rows = [(name.replace("_", " "), _shown(value)) for name, value in facts.items()]
-    print_columns(("", ""), [row for row in rows if row[0] != "class counts"])
-    counts = facts["class_counts"]
+    for name, text in _rows(facts):
+        click.echo(f"{name:<13}{one_line(text, 2000)}")
     click.echo()
-    widths = max(len(name) for name in counts)
-    click.echo(f"{'class'.ljust(widths)}" + "".join(f"{split:>9}" for split in intake.SPLITS))
-    for name, by_split in counts.items():
+    names = {name: one_line(name, 60) for name in facts["class_counts"]}
+    width = max(len("class"), *map(len, names.values()))
+    click.echo("class".ljust(width) + "".join(f"{split:>9}" for split in intake.SPLITS))
+    for name, by_split in facts["class_counts"].items():
         numbers = "".join(f"{by_split[split]:>9,}" for split in intake.SPLITS)
-        click.echo(f"{name.ljust(widths)}{numbers}")
-    for line in datastore.notes(planned.offer, planned.ref, planned.request):
-        click.echo(f"warning: {line}", err=True)
+        click.echo(f"{names[name].ljust(width)}{numbers}")
+    print_warnings(datastore.notes(planned.offer, planned.ref, planned.request))
 
 
 @command.command("show")
@@ -95,6 +99,7 @@ def show(
     **flags: Any,
 ) -> None:
     """Draw a labelled contact sheet of some images."""
+    kind = _format(output)
     registry, planned = _planned(dataset, flags, augment)
     stored, chosen = _prepared(planned, flags)
     subset: Subset = getattr(chosen, split)
@@ -111,7 +116,7 @@ def show(
         sheet = _sheet(pairs, doubled, title, pairs=True)
     with files.atomic_open(output) as file:
         try:
-            sheet.save(file, _format(output))
+            sheet.save(file, kind)
         except OSError as error:
             raise StoreError(f"cannot write `{output}`: {error}") from error
     click.echo(f"{output}: {len(positions)} images of {len(subset):,}", err=True)
@@ -154,17 +159,18 @@ def check(
             found = inspect(splits, input_size=planned.request.size, progress=progress)
     if pictures is not None:
         written = found.write_pictures(pictures)
-        click.echo(f"{len(written)} picture(s) in `{pictures}`", err=True)
+        names = listing([path.name for path in written]) or "nothing to draw"
+        click.echo(f"pictures in `{pictures}`: {names}", err=True)
     if fix_list is not None:
         lines = found.fix_list()
         files.write_text(fix_list, "".join(f"{line}\n" for line in lines))
-        click.echo(f"`{fix_list}` names {len(lines)} file(s) to leave out", err=True)
+        click.echo(f"`{fix_list}` names {len(lines):,} to leave out", err=True)
     if as_json:
         print_json(found.to_dict())
     else:
-        rows = [(name, f"{number:,}", examples) for name, number, examples in found.summary()]
-        print_columns(("finding", "count", "for example"), rows)
-        click.echo(_verdict(found.broken, bool(rows), fix_list, dataset), err=True)
+        _print_findings(found)
+        if found.summary():
+            click.echo(_next_step(found, fix_list, dataset), err=True)
     return 1 if found.broken else 0
 
 
@@ -222,14 +228,35 @@ def _count(subset: Subset, index: int) -> int:
     return int((labels == index).sum() if labels.ndim == 1 else labels[:, index].sum())
 
 
-def _shown(value: Any) -> str:
-    if isinstance(value, dict):
-        return ", ".join(f"{name} {_shown(item)}" for name, item in value.items())
-    if isinstance(value, list):
-        return ", ".join(_shown(item) for item in value)
-    if isinstance(value, float):
-        return f"{value:.4f}"
-    return f"{value:,}" if isinstance(value, int) else str(value)
+def _rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return the facts as a person reads them."""
+    shape = " × ".join(str(length) for length in facts["stored_as"].values())
+    rows = [("dataset", facts["dataset"]), ("task", f"{facts['task']}, {facts['classes']} classes")]
+    for split, count in facts["images"].items():
+        origin = facts["chosen"][split]
+        if split == "train" and origin == "official" and set(facts["chosen"].values()) != {origin}:
+            origin = "what the others leave of the official ones"
+        rows.append((split, f"{count:,} images, {origin}"))
+    if facts["unlabelled"]:
+        rows.append(("unlabelled", f"{facts['unlabelled']:,} images, not used"))
+    for edge in ("heights", "widths"):
+        if facts[edge]:
+            rows.append((edge, _spread(facts[edge])))
+    return [
+        *rows,
+        ("stored as", f"{shape} (height, width, channels)"),
+        ("mean", ", ".join(f"{value:.4f}" for value in facts["mean"])),
+        ("std", ", ".join(f"{value:.4f}" for value in facts["std"])),
+        ("fingerprint", facts["fingerprint"]),
+        ("folder", facts["folder"]),
+    ]
+
+
+def _spread(lengths: dict[str, int]) -> str:
+    if len(set(lengths.values())) == 1:
+        return f"all {lengths['median']:,} pixels"
+    low, middle, high = (f"{lengths[name]:,}" for name in ("smallest", "median", "largest"))
+    return f"{low} to {high} pixels, median {middle}"
 
 
 def _positions(subset: Subset, count: int, at_random: bool, seed: int) -> Indices:
@@ -303,13 +330,42 @@ def _format(output: Path) -> str:
     return found
 
 
-def _verdict(broken: bool, found: bool, fix_list: Path | None, dataset: str) -> str:
-    if not found:
-        return "nothing was found"
-    if not broken:
-        return "nothing is broken; the findings above are worth a look"
+def _print_findings(found: Inspection) -> None:
+    """Print the answer, then each kind of finding with a few examples below it."""
+    click.secho(found.answer(), bold=True)
+    for name, count, examples in found.summary():
+        warns = name.startswith("warning: ")
+        click.echo()
+        for line in _wrapped(name if warns else f"{name}: {count:,}", ""):
+            click.echo(line)
+        for example in examples:
+            for line in _wrapped(example, "  "):
+                click.echo(line)
+        if not warns and count > len(examples):
+            click.echo(f"  and {count - len(examples):,} more")
+
+
+def _wrapped(text: str, indent: str) -> list[str]:
+    """Return lines that fit a terminal; where output is piped, the text stays in one."""
+    if not sys.stdout.isatty():
+        return [indent + text]
+    return textwrap.wrap(
+        text,
+        width=max(40, shutil.get_terminal_size().columns - 1),
+        initial_indent=indent,
+        subsequent_indent=f"{indent}  ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def _next_step(found: Inspection, fix_list: Path | None, dataset: str) -> str:
+    if not found.broken:
+        return "nothing makes results wrong here; what stands above is worth a look"
+    if any(item.path is None for item in found.scan.items):
+        return "this dataset is not made of files, so `--exclude` cannot mend it; its author can"
     if fix_list is None:
-        return "something is broken; `--fix-list FILE` writes what to leave out"
+        return "`--fix-list FILE` writes what to leave out, `--pictures FOLDER` draws the copies"
     return f"`bench run --datasets {dataset} --exclude {fix_list}` leaves the listed files out"
 
 

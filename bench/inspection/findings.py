@@ -15,12 +15,13 @@ import numpy as np
 
 from bench.contact_sheet import contact_sheet
 from bench.decoding import Pixels, fit, scaled_size
-from bench.errors import DataError, StoreError
+from bench.errors import BenchError, StoreError
+from bench.inspection.items import Item
 from bench.inspection.matching import Group, find_groups
-from bench.inspection.scanning import Progress, Scan, scan
-from bench.inspection.sources import Item
+from bench.inspection.scanning import Scan, scan
 from bench.inspection.warnings import Finding, find_warnings
-from bench.specs import Splits
+from bench.intake import Progress
+from bench.specs import Splits, Task
 from bench.text import listing, one_line
 
 Kind = Literal["exact", "near"]
@@ -114,8 +115,37 @@ class Inspection:
             "warnings": [warning.to_dict() for warning in self.warnings],
         }
 
-    def summary(self) -> list[tuple[str, int, str]]:
-        """Return a row for each kind of finding: what, how many, the first examples."""
+    def answer(self) -> str:
+        """Return in a line whether the dataset is broken, and what repeats in it."""
+        total = len(self.scan.items)
+        exact = self._exact_groups()
+        near = [pair for pair in self.duplicates if pair.kind == "near"]
+        parts = []
+        if self.unreadable:
+            parts.append(f"{len(self.unreadable):,} cannot be read")
+        if exact:
+            times = "twice" if all(len(members) == 2 for members in exact) else "more than once"
+            unlike = [len({item.labels for item in members}) for members in exact]
+            single = self.scan.task is not Task.MULTI_LABEL and max(unlike) == 2
+            labels = "two labels" if single else "different labels"
+            text = f"{len(exact):,} {'comes' if len(exact) == 1 else 'come'} {times}"
+            text += _of_them(sum(count > 1 for count in unlike), len(exact), f"under {labels}")
+            crossing = sum(len({item.split for item in members}) > 1 for members in exact)
+            parts.append(text + _of_them(crossing, len(exact), "in more than one split"))
+        if near:
+            text = f"{len(near):,} nearly {'repeats' if len(near) == 1 else 'repeat'} another"
+            crossing = sum(pair.kind == "near" for pair in self.leaks)
+            parts.append(text + _of_them(crossing, len(near), "in another split"))
+        whole = f"{total:,} {'image' if total == 1 else 'images'}"
+        if not parts:
+            return f"sound: {whole}, all of them readable, none twice"
+        return f"{'broken' if self.broken else 'sound'}: of {whole}, {'; '.join(parts)}"
+
+    def summary(self) -> list[tuple[str, int, list[str]]]:
+        """Return a row for each kind of finding: what, how many, the first examples.
+
+        A warning that is about all images names none of them.
+        """
         text = self.scan.label_text
         exact = [pair for pair in self.duplicates if pair.kind == "exact"]
         near = [pair for pair in self.duplicates if pair.kind == "near"]
@@ -123,18 +153,30 @@ class Inspection:
             ("unreadable", [f"`{item.name}` {item.why}" for item in self.unreadable]),
             (
                 "conflicting labels",
-                [f"{_both(p)}: `{text(p.a)}` and `{text(p.b)}`" for p in self.conflicts],
+                [
+                    f"`{p.a.name}` ({text(p.a) or 'none'}) and `{p.b.name}` ({text(p.b) or 'none'})"
+                    for p in self.conflicts
+                ],
             ),
             (
                 "leaks between splits",
-                [f"{_both(p)}: {p.a.split} and {p.b.split}, {p.kind}" for p in self.leaks],
+                [
+                    f"`{p.a.name}` ({p.a.split}) and `{p.b.name}` ({p.b.split}), {p.kind}"
+                    for p in self.leaks
+                ],
             ),
             ("exact duplicates", list(map(_both, exact))),
             ("near duplicates", list(map(_both, near))),
         ]
-        found = [(name, len(examples), "; ".join(examples[:EXAMPLES])) for name, examples in rows]
-        found += [(f"warning: {w.kind}", w.count, w.message + _examples(w)) for w in self.warnings]
-        return [(name, count, one_line(what, 2000)) for name, count, what in found if count]
+        found = [(name, len(examples), examples[:EXAMPLES]) for name, examples in rows if examples]
+        for warning in self.warnings:
+            named = warning.examples if warning.count < len(self.scan.items) else ()
+            examples = [_first(named)] if named else []
+            found.append((f"warning: {warning.message}", warning.count, examples))
+        return [
+            (one_line(name), count, [one_line(example, 2000) for example in examples])
+            for name, count, examples in found
+        ]
 
     def fix_list(self) -> list[str]:
         """Return the names of items to leave out; without them the dataset is not broken.
@@ -223,7 +265,7 @@ class Inspection:
         """Return a picture that is no larger than it will be drawn."""
         try:
             pixels = self.scan.pixels(item)
-        except DataError:  # it was there a minute ago; an empty place is better than no sheet
+        except BenchError:  # it was there a minute ago; an empty place is better than no sheet
             return np.zeros((0, 0), np.uint8)
         if max(pixels.shape[:2]) <= _SHEET_CELL:
             return pixels
@@ -264,7 +306,7 @@ def inspect(
         threads: how many decode at a time; as many as there are processors by default.
 
     Raises:
-        DataError: a split has no form that is known, or not as many labels as images.
+        PluginError: a split has no form that is known, or not as many labels as images.
     """
     if scanned is None:
         scanned = scan(splits, progress=progress, threads=threads)
@@ -280,5 +322,14 @@ def _both(pair: Pair) -> str:
     return f"`{pair.a.name}` and `{pair.b.name}`"
 
 
-def _examples(warning: Finding) -> str:
-    return f": {listing(warning.examples[:EXAMPLES])}" if warning.examples else ""
+def _first(names: Sequence[str]) -> str:
+    return listing(names[:EXAMPLES]) + (", …" if len(names) > EXAMPLES else "")
+
+
+def _of_them(count: int, total: int, what: str) -> str:
+    """Return what part of some images something holds of, as the end of a clause."""
+    if not count:
+        return ""
+    if total == 1:
+        return f", {what}"
+    return f", {f'{count:,}' if count < total else 'all'} of them {what}"

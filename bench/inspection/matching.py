@@ -23,8 +23,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from bench.inspection.items import THUMBNAIL, Item
 from bench.inspection.scanning import Scan
-from bench.inspection.sources import THUMBNAIL, Item
 
 SMALLEST = 48
 """Pixels of the shorter edge below which images have too little in them to be near duplicates:

@@ -6,26 +6,26 @@ Where there are many, the thumbnails lie in a temporary file.
 
 from __future__ import annotations
 
+import functools
 import os
 import tempfile
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
-from bench import hardware
+from bench import hardware, intake
 from bench.decoding import Pixels
-from bench.errors import BenchError, DataError, EnvironmentFailure
-from bench.inspection.sources import THUMBNAIL, Item, Look, source_of, why_unreadable
+from bench.errors import EnvironmentFailure
+from bench.inspection.items import THUMBNAIL, Item, Look, look
+from bench.intake import Part, Progress
 from bench.specs import Splits, Task
 from bench.text import byte_size
 
-SPLITS = ("train", "val", "test", "unlabelled")
-
-Progress = Callable[[int, int], None]
+SPLITS = (*intake.SPLITS, "unlabelled")
 
 _IN_MEMORY = 1 << 16  # thumbnails: 64 MiB
 
@@ -35,33 +35,28 @@ class Scan:
     """All items of a dataset.
 
     Attributes:
-        splits: what was scanned; pictures are read from it again where they are to be shown.
+        splits: what was scanned.
+        parts: its splits item by item; pictures are read again where they are to be shown.
         items: every image in the order of the splits.
         thumbnails: (N, 32, 32) uint8 in the order of the items, gray.
         classes: class names in the order of their labels.
         task: what is to be said of an image.
-        histogram: (3, 256) pixels of train by channel and value; gray counts for all channels.
     """
 
     splits: Splits
+    parts: Mapping[str, Part]
     items: Sequence[Item]
     thumbnails: npt.NDArray[np.uint8]
     classes: Sequence[str]
     task: Task
-    histogram: npt.NDArray[np.int64]
 
     def pixels(self, item: Item) -> Pixels:
         """Read one picture again, (H, W) or (H, W, 3).
 
         Raises:
-            DataError: it cannot be read.
+            BenchError: it cannot be read.
         """
-        try:
-            return source_of(self.splits, item.split).read(item.index)[0]
-        except BenchError:
-            raise
-        except Exception as error:  # whatever a plugin's own dataset raises
-            raise DataError(f"`{item.name}` {why_unreadable(error)}") from error
+        return self.parts[item.split].read(item.index)[0]
 
     def label_text(self, item: Item) -> str:
         """Return an item's label, or its labels joined by `|`."""
@@ -80,26 +75,29 @@ def scan(splits: Splits, *, progress: Progress | None = None, threads: int | Non
         threads: how many decode at a time; as many as there are processors by default.
 
     Raises:
-        DataError: a split has no form that is known, or not as many labels as images.
+        PluginError: a split has no form that is known, or not as many labels as images.
         EnvironmentFailure: there is no room for the thumbnails.
     """
-    sources = {name: source_of(splits, name) for name in SPLITS if _given(splits, name)}
-    total = sum(map(len, sources.values()))
+    parts = {
+        name: intake.part_of(content, f"`{name}`", labelled=name != "unlabelled")
+        for name in SPLITS
+        if (content := getattr(splits, name)) is not None
+    }
+    total = sum(map(len, parts.values()))
     items: list[Item] = []
     thumbnails = _room_for_thumbnails(total)
-    histogram = np.zeros((3, 256), np.int64)
-    for name, source in sources.items():
-        workers = (threads or hardware.cpu_count()) if source.parallel else 1
-        for item, thumbnail, counts in _in_order(source.look, range(len(source)), workers):
-            if thumbnail is not None and counts is not None:
-                thumbnails[len(items)] = thumbnail
-                if name == "train":
-                    histogram += counts
-            items.append(item)
+    multi_label = any(p.labels is not None and p.labels.ndim == 2 for p in parts.values())
+    for name, part in parts.items():
+        workers = (threads or hardware.cpu_count()) if part.threaded else 1
+        for seen in _in_order(functools.partial(look, part, name), range(len(part)), workers):
+            if seen.thumbnail is not None:
+                thumbnails[len(items)] = seen.thumbnail
+            multi_label |= seen.multi_label
+            items.append(seen.item)
             if progress is not None:
                 progress(len(items), total)
-    classes, task = _classes(splits, items, any(source.multi_label for source in sources.values()))
-    return Scan(splits, _named_apart(items), thumbnails, classes, task, histogram)
+    classes, task = _classes(splits, items, multi_label)
+    return Scan(splits, parts, _named_apart(items), thumbnails, classes, task)
 
 
 def _room_for_thumbnails(count: int) -> npt.NDArray[np.uint8]:
@@ -120,10 +118,6 @@ def _room_for_thumbnails(count: int) -> npt.NDArray[np.uint8]:
                 f"{error.strerror or error}; TMPDIR names another folder"
             ) from error
         return np.memmap(file, np.uint8, "r+", shape=shape)
-
-
-def _given(splits: Splits, name: str) -> bool:
-    return getattr(splits, name) is not None
 
 
 def _in_order(work: Callable[[int], Look], indices: Iterable[int], workers: int) -> Iterator[Look]:

@@ -9,9 +9,9 @@ from typing import Any
 
 from PIL import Image
 
+from bench.inspection.items import Item
 from bench.inspection.matching import Group
 from bench.inspection.scanning import Scan
-from bench.inspection.sources import Item
 from bench.specs import Task
 from bench.text import byte_size
 
@@ -70,16 +70,6 @@ def find_warnings(scan: Scan, groups: Sequence[Group], input_size: int | None) -
     ]
 
 
-def class_counts(scan: Scan, split: str) -> Counter[int]:
-    """Return the readable images of each label in a split."""
-    return Counter(
-        label
-        for item in scan.items
-        if item.split == split and not item.why
-        for label in item.labels or ()
-    )
-
-
 def _about_groups(scan: Scan, groups: Sequence[Group]) -> Iterator[Finding]:
     unlike = [
         group
@@ -106,7 +96,8 @@ def _about_groups(scan: Scan, groups: Sequence[Group]) -> Iterator[Finding]:
 
 
 def _about_classes(scan: Scan, readable: Sequence[Item]) -> Iterator[Finding]:
-    counts = class_counts(scan, "train")
+    train = (item for item in readable if item.split == "train")
+    counts = Counter(label for item in train for label in item.labels or ())
     if not counts:
         return
     by_class = {label: counts[label] for label in range(len(scan.classes))}
