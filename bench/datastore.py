@@ -45,6 +45,8 @@ FORMAT = 2
 NATIVE_EDGE = 128
 """Images of one size, no edge longer than this, are stored as they are and resized by the runs."""
 CHUNK = 1024
+IN_MEMORY = 2**28
+"""Bytes of images that wait in memory, rather than in a file, to be put in order."""
 
 
 @dataclass(frozen=True)
@@ -322,7 +324,7 @@ def _fill(
     paths: dict[str, list[str]] = {}
     done = 0
     for split, part in taken.parts.items():
-        raw = None if stream else images / f"{split}.raw.npy"
+        raw = None if stream else _room(images / f"{split}.raw.npy", len(part), shape)
         advance = functools.partial(_advance, progress, done, total)
         read = _read_part(part, shapes, shape, request.on_bad, raw, advance)
         done += len(part)
@@ -334,7 +336,7 @@ def _fill(
             paths[split] = [str(part.files.paths[index]) for index in order]
         if raw is not None:
             _permute(raw, images / f"{split}.images.npy", order)
-            raw.unlink()
+            (images / f"{split}.raw.npy").unlink(missing_ok=True)
     classes = intake.class_names(taken, labels)
     for split, values in labels.items():
         np.save(temporary / f"{split}.labels.npy", values)
@@ -384,15 +386,11 @@ def _read_part(
     shapes: Shapes,
     shape: Geometry,
     on_bad: str,
-    target: Path | None,
+    images: npt.NDArray[np.uint8] | None,
     progress: Callable[[int], None],
 ) -> _Read:
-    """Read every item of a split, write its images in their first order, and return the rest."""
+    """Read every item of a split, leave its images in their first order, and return the rest."""
     count = len(part)
-    images = None
-    if target is not None:
-        size = (count, shape.height, shape.width, shape.channels)
-        images = np.lib.format.open_memmap(target, mode="w+", dtype=np.uint8, shape=size)
     labels: list[Any] = [None] * count
     keys = np.zeros(count, "V16")
     bad: dict[int, str] = {}
@@ -444,14 +442,21 @@ def _advance(progress: Progress, before: int, total: int, count: int) -> None:
 
 def _key(pixels: Pixels) -> bytes:
     """Return what tells an image from others: a hash of its shape and pixels."""
-    hasher = hashlib.blake2b(repr(pixels.shape).encode(), digest_size=16)
+    hasher = hashlib.sha256(repr(pixels.shape).encode())
     hasher.update(np.ascontiguousarray(pixels).data)
-    return hasher.digest()
+    return hasher.digest()[:16]
 
 
-def _permute(source: Path, target: Path, order: npt.NDArray[np.int64]) -> None:
-    """Write the rows of an array file in another order, a few at a time."""
-    images = np.load(source, mmap_mode="r")
+def _room(path: Path, count: int, shape: Geometry) -> npt.NDArray[np.uint8]:
+    """Return room for the images of a split: in memory if they are few, else in a file."""
+    size = (count, shape.height, shape.width, shape.channels)
+    if np.prod(size, dtype=np.int64) <= IN_MEMORY:
+        return np.empty(size, np.uint8)
+    return np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=size)
+
+
+def _permute(images: npt.NDArray[np.uint8], target: Path, order: npt.NDArray[np.int64]) -> None:
+    """Write the rows of an array in another order, a few at a time."""
     shape = (len(order), *images.shape[1:])
     result = np.lib.format.open_memmap(target, mode="w+", dtype=np.uint8, shape=shape)
     for start in range(0, len(order), CHUNK):

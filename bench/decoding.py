@@ -144,15 +144,28 @@ def fit(pixels: Pixels, size: int, resize: Resize) -> Pixels:
     """
     height, width = pixels.shape[:2]
     scaled = scaled_size(height, width, size, resize)
-    if (height, width) != scaled:
-        image = Image.fromarray(pixels).resize(scaled[::-1], Image.Resampling.BILINEAR)
-        pixels = np.asarray(image)
     top, left = (abs(edge - size) // 2 for edge in scaled)
-    if resize == "pad":
-        canvas = np.zeros((size, size, *pixels.shape[2:]), np.uint8)
-        canvas[top : top + scaled[0], left : left + scaled[1]] = pixels
-        return canvas
-    return pixels[top : top + size, left : left + size]
+    if resize == "crop":
+        if (height, width) == scaled:
+            return pixels[top : top + size, left : left + size]
+        # Only what will be left is resized, from where it lies in the larger image.
+        down, across = height / scaled[0], width / scaled[1]
+        box = (left * across, top * down, (left + size) * across, (top + size) * down)
+        return _scaled(pixels, (size, size), box)
+    if (height, width) != scaled:
+        pixels = _scaled(pixels, scaled)
+    if resize == "squash":
+        return pixels
+    canvas = np.zeros((size, size, *pixels.shape[2:]), np.uint8)
+    canvas[top : top + scaled[0], left : left + scaled[1]] = pixels
+    return canvas
+
+
+def _scaled(
+    pixels: Pixels, size: tuple[int, int], box: tuple[float, float, float, float] | None = None
+) -> Pixels:
+    image = Image.fromarray(pixels)
+    return np.asarray(image.resize(size[::-1], Image.Resampling.BILINEAR, box))
 
 
 def scaled_size(height: int, width: int, size: int, resize: Resize) -> tuple[int, int]:

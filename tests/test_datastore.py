@@ -15,7 +15,7 @@ from PIL import Image
 import bench
 from bench import datastore, decoding, files
 from bench.datastore import Request
-from bench.errors import DataError, PluginError, StoreError
+from bench.errors import ConfigError, DataError, PluginError, StoreError
 from bench.records import ComponentRef
 from bench.registry import Offer, Plugin
 from bench.specs import Task
@@ -534,7 +534,7 @@ def test_the_fingerprint_does_not_change_from_version_to_version() -> None:
     # Were it to change without need, all results would be computed again.
     images = np.arange(6 * 20, dtype=np.uint8).reshape(6, 4, 5)
     stored = store(train=(images, np.arange(6) % 2), test=(images, np.arange(6) % 2))
-    assert stored.fingerprint == "c79cd4a08492189eb6b197289947d865"
+    assert stored.fingerprint == "5065837edb034abb16d8fee7a2cd8cbd"
 
 
 def test_the_order_of_the_items_does_not_matter() -> None:
@@ -721,6 +721,185 @@ def test_a_description_is_plain_data() -> None:
     plain = json.loads(json.dumps(datastore.describe(stored)))
     assert plain["folder"] == str(stored.folder)
     assert {*plain} == {field.name for field in dataclasses.fields(stored)}
+
+
+# Files
+
+
+def write_files(folder: Path, images: Any, suffix: str = "png") -> list[Path]:
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [folder / f"{index}.{suffix}" for index in range(len(images))]
+    for path, image in zip(paths, images, strict=True):
+        Image.fromarray(image).save(path)
+    return paths
+
+
+def listed(folder: Path, images: Any, labels: Any) -> bench.Files:
+    paths = write_files(folder, images)
+    return bench.Files(paths, labels, [f"{folder.name}/{path.name}" for path in paths])
+
+
+class Folder:
+    """A dataset of image files, with all that can be asked of one."""
+
+    def __init__(self, root: Path, **splits: Any) -> None:
+        self.files = {split: listed(root / split, *given) for split, given in splits.items()}
+        self.offer = offer_of(lambda data_dir: bench.Splits(**self.files))
+        self.ref = ComponentRef("shapes", "acme", {})
+
+    def path(self, split: str, index: int) -> Path:
+        return Path(self.files[split].paths[index])
+
+    def prepare(self, request: Request) -> StoredDataset:
+        return datastore.prepare(self.offer, self.ref, request)
+
+    def notes(self, request: Request) -> list[str]:
+        return datastore.notes(self.offer, self.ref, request)
+
+
+@pytest.mark.parametrize("shape", [(4, 5), (4, 5, 3)])
+def test_files_are_stored_as_arrays_are(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    given = arrays(shape=shape)
+    folder = Folder(tmp_path, train=given, test=given)
+    stored = folder.prepare(Request())
+    assert stored == store(train=given, test=given)
+    assert stored_pairs(stored) == pairs(*given)
+    assert folder.notes(Request()) == [
+        "6 image(s) of `shapes` come more than once, 6 in more than one split: "
+        "see `bench data check`"
+    ]
+
+
+def test_what_items_are_called_follows_their_stored_order(tmp_path: Path) -> None:
+    images, labels = arrays(12)
+    folder = Folder(tmp_path, train=(images, labels), test=arrays(4, seed=1))
+    stored = folder.prepare(Request())
+    names = datastore.names(folder.offer, folder.ref, Request())
+    assert {*names} == {"train", "test"}
+    for name, image in zip(names["train"], stored.images("train")[np.arange(12)], strict=True):
+        assert name.startswith("train/")
+        assert np.array_equal(np.asarray(Image.open(tmp_path / name)), image[..., 0])
+
+
+def test_a_file_that_cannot_be_read_is_named_or_left_out(tmp_path: Path) -> None:
+    folder = Folder(tmp_path, train=arrays(6), test=arrays(4, seed=1))
+    whole = folder.path("train", 3)
+    whole.write_bytes(whole.read_bytes()[:45])
+    folder.path("test", 2).write_text("no image")
+    with pytest.raises(DataError, match=r"train/3\.png` is damaged: .*`--on-bad skip` leaves such"):
+        folder.prepare(Request())
+    request = Request(on_bad="skip")
+    stored = folder.prepare(request)
+    assert stored.counts == {"train": 5, "test": 3}
+    images, labels = arrays(6)
+    kept = np.arange(6) != 3
+    assert stored_pairs(stored) == pairs(images[kept], labels[kept])
+    [note] = folder.notes(request)
+    assert note.startswith("2 file(s) of `shapes` cannot be read and are left out: ")
+    assert "train/3.png" in note
+    assert "test/2.png" in note
+    # Those that can be read are a dataset of their own, the same as if the others were not there.
+    without = store(
+        train=(images[kept], labels[kept]),
+        test=tuple(np.delete(a, 2, 0) for a in (arrays(4, seed=1))),
+    )
+    assert without.fingerprint == stored.fingerprint
+
+
+def test_a_split_of_nothing_but_bad_files_is_an_error_even_so(tmp_path: Path) -> None:
+    folder = Folder(tmp_path, train=arrays(6), test=arrays(2, seed=1))
+    for index in range(2):
+        folder.path("test", index).write_text("no image")
+    with pytest.raises(DataError, match=r"test/0\.png` is no image .*test/1\.png`"):
+        folder.prepare(Request(on_bad="skip"))
+
+
+def test_a_list_leaves_files_out_by_name_or_by_path(tmp_path: Path) -> None:
+    folder = Folder(tmp_path, train=arrays(6), test=arrays(4, seed=1))
+    exclude = tmp_path / "exclude.txt"
+    exclude.write_text(f"# bad ones\ntrain/1.png\n\n{folder.path('test', 0)}\n")
+    request = Request(exclude=exclude)
+    stored = folder.prepare(request)
+    assert stored.counts == {"train": 5, "test": 3}
+    images, labels = arrays(6)
+    assert stored_pairs(stored) == pairs(np.delete(images, 1, 0), np.delete(labels, 1))
+    [note] = folder.notes(request)
+    assert note.endswith(f"2 file(s) of `shapes` are left out by `{exclude}`")
+    # What the list says counts, not that there is one.
+    exclude.write_text("train/1.png\n")
+    assert folder.prepare(request).counts == {"train": 5, "test": 4}
+    exclude.unlink()
+    with pytest.raises(ConfigError, match=r"cannot read `.*exclude\.txt`"):
+        folder.prepare(request)
+
+
+@pytest.mark.parametrize("resize", ["crop", "squash", "pad"])
+def test_streamed_images_are_the_bits_of_stored_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, resize: Any
+) -> None:
+    generator = np.random.default_rng(0)
+    images = [generator.integers(0, 256, (6 + k, 9, 3), np.uint8) for k in range(5)]
+    given = images, np.arange(5) % 2
+    folder = Folder(tmp_path, train=given, test=given)
+    streamed = folder.prepare(Request(size=7, resize=resize, stream=True))
+    assert streamed.streamed
+    assert not [*streamed.folder.rglob("*.images.npy")]
+    ids = np.array([4, 0, 0, 2])
+    found = streamed.images("train")
+    assert found.shape == (5, 7, 7, 3)
+    pixels = found[ids]
+    monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "another"))
+    kept = folder.prepare(Request(size=7, resize=resize))
+    assert not kept.streamed
+    assert (kept.fingerprint, kept.variant) == (streamed.fingerprint, streamed.variant)
+    assert np.array_equal(kept.images("train")[ids], pixels)
+    assert np.array_equal(kept.labels("train"), streamed.labels("train"))
+
+
+def test_a_streamed_file_that_has_gone_is_named(tmp_path: Path) -> None:
+    folder = Folder(tmp_path, train=arrays(6), test=arrays(4, seed=1))
+    images = folder.prepare(Request(stream=True)).images("train")
+    folder.path("train", 2).unlink()
+    with pytest.raises(DataError, match=r"train/2\.png` is not there"):
+        images[np.arange(6)]
+
+
+def test_images_without_labels_are_counted(tmp_path: Path) -> None:
+    unlabelled = bench.Files(write_files(tmp_path / "new", arrays(3)[0]), ())
+    offer = offer_of(
+        lambda data_dir: bench.Splits(
+            train=arrays(6), test=arrays(4, seed=1), unlabelled=unlabelled
+        )
+    )
+    ref = ComponentRef("shapes", "acme", {})
+    assert datastore.prepare(offer, ref).counts == {"train": 6, "test": 4}
+    notes = datastore.notes(offer, ref, Request())
+    assert notes == ["3 image(s) of `shapes` have no labels and are not used"]
+
+
+def test_repeated_images_are_counted_with_their_conflicts_and_leaks() -> None:
+    images, _ = arrays(4)
+    # Image 0 comes twice with one label, image 1 with two; image 3 is in both splits.
+    train = images[[0, 0, 1, 1, 2, 3]], np.array([0, 0, 0, 1, 0, 1])
+    offer = offer_of(lambda data_dir: bench.Splits(train=train, test=(images[3:], np.array([1]))))
+    ref = ComponentRef("shapes", "acme", {})
+    datastore.prepare(offer, ref)
+    [note] = datastore.notes(offer, ref, Request())
+    assert note == (
+        "3 image(s) of `shapes` come more than once, 1 of them under different labels, "
+        "1 in more than one split: see `bench data check`"
+    )
+
+
+def test_progress_counts_every_item_once(tmp_path: Path) -> None:
+    told: list[tuple[int, int]] = []
+    offer = offer_of(lambda data_dir: bench.Splits(train=arrays(1500), test=arrays(20, seed=1)))
+    ref = ComponentRef("shapes", "acme", {})
+    datastore.prepare(offer, ref, Request(), lambda done, total: told.append((done, total)))
+    done = [each for each, _ in told]
+    assert done == sorted({*done})
+    assert told[-1] == (1520, 1520)
+    assert {total for _, total in told} == {1520}
 
 
 # Two at once

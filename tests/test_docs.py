@@ -10,9 +10,11 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import install
+from PIL import Image
 
 from bench import hookspecs
 from bench.cli import COMMANDS
@@ -71,23 +73,53 @@ def test_every_file_of_the_core_is_in_the_tree_of_the_architecture() -> None:
     assert [name for name in modules if name not in text] == []
 
 
-def test_the_readmes_plugin_trains_once_it_is_installed(tmp_path: Path) -> None:
-    code = re.search(r"```python\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.DOTALL)
-    assert code is not None
-    site = tmp_path / "site"
-    install(site, "bench-nadam", {"bench_nadam": "bench_nadam"})
-    (site / "bench_nadam.py").write_text(code[1])
+def run_with(site: Path, blocks: dict[str, str], words: str) -> dict[str, Any]:
+    """Install each block of code as a plugin, run a command line and return what it prints."""
+    for name, code in blocks.items():
+        install(site, f"bench-{name}", {f"bench_{name}": f"bench_{name}"})
+        (site / f"bench_{name}.py").write_text(code)
     paths = os.pathsep.join([str(site), os.environ["PYTHONPATH"]])
-    command = "run --datasets tiny --models tiny --optimizers adamw,nadam --json --results"
-    words = shlex.split(command)
     done = subprocess.run(
-        [sys.executable, "-m", "bench", *words, str(tmp_path / "results")],
+        [
+            sys.executable,
+            "-m",
+            "bench",
+            *shlex.split(words),
+            "--json",
+            "--results",
+            str(site / "r"),
+        ],
         env={**os.environ, "PYTHONPATH": paths},
-        cwd=tmp_path,
+        cwd=site,
         capture_output=True,
         text=True,
     )
     assert done.returncode == 0, done.stderr
-    rows = json.loads(done.stdout)["rows"]
+    result: dict[str, Any] = json.loads(done.stdout)
+    return result
+
+
+def code_blocks(page: str) -> list[str]:
+    return re.findall(r"```python\n(.*?)```", (ROOT / page).read_text("utf-8"), re.DOTALL)
+
+
+def test_the_readmes_plugin_trains_once_it_is_installed(tmp_path: Path) -> None:
+    words = "run --datasets tiny --models tiny --optimizers adamw,nadam"
+    rows = run_with(tmp_path, {"nadam": code_blocks("README.md")[0]}, words)["rows"]
     assert {row["optimizer"] for row in rows} == {"adamw", "nadam"}
     assert all(row["metrics"]["accuracy"]["mean"] > 0.5 for row in rows)
+
+
+def test_the_dataset_and_the_augmentation_of_the_plugin_page_train(tmp_path: Path) -> None:
+    _, prefixed, invert = code_blocks("docs/plugins.md")
+    (tmp_path / "pictures").mkdir()
+    for number in range(60):
+        level = 40 if number % 2 else 200
+        picture = Image.new("L", (12, 12), level + number % 20)
+        picture.save(tmp_path / "pictures" / f"{'dark' if number % 2 else 'light'}_{number}.png")
+    blocks = {"prefixed": prefixed, "invert": invert}
+    words = "run --datasets prefixed:pictures --models tiny --augmentation invert --epochs 1"
+    [row] = run_with(tmp_path, blocks, words)["rows"]
+    assert row["dataset"] == "prefixed:pictures"
+    assert row["protocol"]["augmentation"] == "invert"
+    assert row["metrics"]["accuracy"]["n"] == 12

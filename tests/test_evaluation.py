@@ -139,3 +139,55 @@ def test_a_class_held_impossible_costs_much_but_not_everything() -> None:
 
 def test_metrics_are_plain_numbers() -> None:
     assert {type(value) for value in random_predictions().metrics().values()} == {float, int}
+
+
+# Several labels an image
+
+TAGS = Question(Task.MULTI_LABEL, ("a", "b", "c"))
+
+
+def tagged(count: int) -> Batches:
+    labels = np.random.default_rng(1).integers(0, 2, (count, 3))
+    return dataclasses.replace(batches(count), labels=torch.from_numpy(labels).float())
+
+
+def test_each_label_has_a_probability_of_its_own() -> None:
+    data, model = tagged(300), network()
+    found = predict(model, data, TAGS, "cpu", "float32")
+    with torch.no_grad():
+        logits = model.eval()(data.gather(torch.arange(300)))
+    assert np.allclose(found.probabilities, logits.sigmoid().numpy(), atol=1e-6)
+    assert np.array_equal(found.predicted, (logits > 0).numpy())
+    assert np.array_equal(found.labels, data.labels.numpy())
+    assert (found.labels.dtype, found.predicted.dtype) == (np.uint8, np.uint8)
+    arrays = found.arrays("test")
+    assert arrays["test_predicted"].dtype == np.uint8
+    assert arrays["test_probabilities"].shape == (300, 3)
+
+
+def test_another_threshold_changes_what_is_said_and_no_probability() -> None:
+    found = predict(network(), tagged(100), TAGS, "cpu", "float32")
+    lower = found.at(0.3)
+    assert np.array_equal(lower.predicted, found.stored_probabilities >= np.float16(0.3))
+    assert lower.predicted.sum() > found.predicted.sum()
+    assert np.array_equal(lower.probabilities, found.probabilities)
+    average = found.metrics()["mean_average_precision"]
+    assert lower.metrics()["mean_average_precision"] == average
+    assert lower.metrics()["f1_macro"] != found.metrics()["f1_macro"]
+
+
+def test_a_threshold_is_as_given_or_the_best_on_val() -> None:
+    found = predict(network(), tagged(100), TAGS, "cpu", "float32")
+    assert evaluation.decide(found, 0.3) == 0.3
+    best = evaluation.decide(found, "val")
+    scores = {
+        t: found.at(t).metrics()["f1_macro"] for t in np.round(np.arange(0.05, 0.951, 0.05), 2)
+    }
+    assert found.at(best).metrics()["f1_macro"] == max(scores.values())
+
+
+def test_an_item_is_right_where_all_that_is_said_of_it_is() -> None:
+    logits = torch.tensor([[2.0, -1.0, 3.0], [2.0, 1.0, -3.0]])
+    sets = torch.tensor([[1.0, 0.0, 1.0], [1.0, 0.0, 0.0]])
+    assert TAGS.hits(logits, sets).tolist() == [True, False]
+    assert QUESTION.hits(logits, torch.tensor([2, 1])).tolist() == [True, False]

@@ -164,10 +164,11 @@ def test_the_summary_has_a_row_for_each_kind_of_finding(planted: Inspection) -> 
         ("unreadable", 2),
         ("conflicting labels", 1),
         ("leaks between splits", 2),
-        ("exact duplicates", 3),
-        ("near duplicates", 2),
+        ("other exact duplicates", 1),
+        ("other near duplicates", 1),
     ]
     assert rows[1][2] == ["`train/1.png` (dog) and `train/contradicts 1.png` (cat)"]
+    assert rows[3][2] == ["`train/0.png` and `train/copy of 0.bmp`"]
     assert all(name.startswith("warning: ") for name, _, _ in rows[5:])
 
 

@@ -15,10 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from samples import make_record, make_spec, write_predictions
 
-from bench import leaderboard, stats, tables
+from bench import leaderboard, metrics, stats, tables
 from bench.comparison import AnswerBook
 from bench.leaderboard import Block, Leaderboard, Row, build
 from bench.records import Mode, Purpose, RunRecord, RunStatus
+from bench.specs import Task
 from bench.store import Store
 
 HOSTILE = "<script>alert(1)</script>|*x*_[red]`$&#\n=cmd"
@@ -538,3 +539,123 @@ def test_a_metric_that_is_no_number_is_shown_and_not_ranked(store: Store) -> Non
     assert (good.model, bad.rank) == ("a", None)
     assert bad.errors
     assert tables.to_csv(build(records, store))
+
+
+# Tasks of several labels, and trees
+
+
+def tagged(
+    store: Store, model: str, lean: float, *, seed: int = 0, stored: bool = True
+) -> RunRecord:
+    """Return a multi-label run whose probabilities lean so much towards the labels."""
+    labels = (np.random.default_rng(0).random((400, 3)) < 0.4).astype(np.uint8)
+    noise = np.random.default_rng([*model.encode(), seed]).random(labels.shape)
+    probabilities = (lean * labels + (1 - lean) * noise).astype(np.float16)
+    said = (probabilities >= 0.5).astype(np.uint8)
+    found = metrics.compute(Task.MULTI_LABEL, labels, said, probabilities, "abc")
+    record = dataclasses.replace(
+        make_record(make_spec(model, seed=seed)),
+        metrics={"val": {**found, "mean_average_precision": 0.25}, "test": found},
+        environment={"task": "multi-label"},
+    )
+    if stored:
+        folder = store.folder(record.id)
+        folder.mkdir(parents=True)
+        order = np.random.default_rng(seed).permutation(len(labels))
+        np.savez(
+            folder / "predictions.npz",
+            test_ids=order,
+            test_labels=labels[order],
+            test_predicted=said[order],
+            test_probabilities=probabilities[order],
+        )
+    return record
+
+
+def exact(store: Store, record: RunRecord) -> Any:
+    """Return a run's stored labels and probabilities in the order of the ids."""
+    answers = AnswerBook(store).of(record)
+    assert answers is not None
+    return answers.labels, answers.probabilities
+
+
+def test_a_multi_label_task_is_ranked_by_mean_average_precision(store: Store) -> None:
+    records = [tagged(store, "good", 0.4), tagged(store, "bad", 0.1)]
+    block = only_block(build(records, store))
+    assert block.metric == "mean_average_precision"
+    good, bad = block.rows
+    assert [(row.name, row.rank) for row in block.rows] == [("good", 1), ("bad", 2)]
+    test = records[0].metrics["test"]
+    assert good.metric == "mean_average_precision"
+    assert (good.score.mean, good.val_score) == (test["mean_average_precision"], 0.25)
+    assert good.others == {name: test[name] for name in ("accuracy", "f1_macro", "f1_micro")}
+    labels, probabilities = exact(store, records[0])
+    (samples,) = stats.bootstrap_average_precision(labels, [probabilities])
+    assert good.score == stats.percentile_interval(good.score.mean, samples)
+    assert bad.score.high < good.score.low
+    assert block.gap == pytest.approx(math.sqrt(2) * (good.score.high - good.score.low) / 2)
+
+
+def test_two_multi_label_networks_are_compared_by_a_paired_bootstrap(store: Store) -> None:
+    records = [tagged(store, "good", 0.4), tagged(store, "bad", 0.1)]
+    labels, first = exact(store, records[0])
+    _, second = exact(store, records[1])
+    samples = stats.bootstrap_average_precision(labels, [first, second])
+    scores = [record.metrics["test"]["mean_average_precision"] for record in records]
+    expected = stats.paired_bootstrap(scores[0] - scores[1], samples[0] - samples[1])
+    assert compare(store, records) == expected
+    assert expected.p < 0.05
+
+
+def test_several_seeds_of_multi_label_methods_are_compared_by_their_means(store: Store) -> None:
+    leans = {"good": (0.4, 0.42, 0.44), "bad": (0.1, 0.12, 0.14)}
+    records = [
+        tagged(store, model, lean, seed=seed)
+        for model, each in leans.items()
+        for seed, lean in enumerate(each)
+    ]
+    scores = [record.metrics["test"]["mean_average_precision"] for record in records]
+    assert compare(store, records) == stats.welch(scores[:3], scores[3:])
+
+
+def test_without_predictions_nothing_tells_multi_label_networks_apart(store: Store) -> None:
+    records = [tagged(store, "good", 0.4), tagged(store, "bad", 0.1, stored=False)]
+    assert compare(store, records).p == 1
+    assert summary(build(records, store)) == [("good", 1, 1), ("bad", 1, 1)]
+    bad = build(records, store).rows[1]
+    assert (bad.score.low, bad.score.high) == (0, 1)  # type: ignore[union-attr]
+
+
+def test_every_table_of_a_multi_label_task_shows_its_metrics(store: Store) -> None:
+    board = build([tagged(store, "good", 0.4), failed("b", 0, RunStatus.FAILED, "no")], store)
+    block = only_block(board)
+    columns = tables.headings(block)
+    assert (columns["test"], columns["val"]) == ("test mAP", "val mAP")
+    names = {"accuracy": "exact match", "f1_macro": "macro F1", "f1_micro": "micro F1"}
+    assert {name: columns[name] for name in names} == names
+    head, line, *rows = [x for x in tables.to_markdown(board).splitlines() if x[:1] == "|"]
+    assert {row.count("|") for row in (head, line, *rows)} == {len(columns) + 1}
+    assert "| macro F1 |" in head
+    assert "bootstrap interval" in tables.footnote(block)
+    first = next(csv.DictReader(io.StringIO(tables.to_csv(board))))
+    assert first["metric"] == "mean_average_precision"
+    plain = json.loads(json.dumps(board.to_dict(), allow_nan=False))
+    assert plain["blocks"][0]["metric"] == plain["rows"][0]["metric"] == "mean_average_precision"
+    shown = plain["rows"][0]["metrics"]
+    assert {"mean_average_precision", "val_mean_average_precision", "f1_macro"} <= {*shown}
+
+
+def test_levels_of_a_tree_are_columns(store: Store) -> None:
+    record = make_record()
+    levels = {"accuracy_level_1": 0.9, "accuracy_level_2": 0.8}
+    test = {**record.metrics["test"], **levels}
+    deep = dataclasses.replace(
+        record,
+        metrics={**record.metrics, "test": test},
+        environment={"task": "hierarchical"},
+    )
+    block = only_block(build([deep], store))
+    assert block.rows[0].others == levels
+    columns = tables.headings(block)
+    assert (columns["accuracy_level_1"], columns["test"]) == ("level 1", "test accuracy")
+    assert tables.cells(block.rows[0])["accuracy_level_1"] == "90.0%"

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import math
 from typing import Any
 
@@ -103,6 +104,32 @@ def test_a_memory_map_is_copied_and_not_written_to(tmp_path: Any) -> None:
     batches = place(mapped, 9)
     resident(batches).fill_(0)
     assert np.array_equal(np.load(tmp_path / "images.npy"), pixels())
+
+
+@pytest.mark.parametrize("size", [9, 5])
+def test_batches_come_the_same_by_gather_stream_and_epoch(size: int) -> None:
+    batches = place(pixels(), size)
+    rows = torch.tensor([[3, 0, 6], [1, 1, 2]])
+    expected = [batches.gather(row) for row in rows]
+    streamed = [*batches.stream(rows)]
+    epoch = [*batches.epoch(rows, 1)]
+    assert len(streamed) == len(epoch) == 2
+    for row, images, other, (third, targets, labels) in zip(
+        rows, expected, streamed, epoch, strict=True
+    ):
+        assert torch.equal(images, other)
+        assert torch.equal(images, third)
+        assert torch.equal(targets, batches.labels[row])
+        assert torch.equal(labels, batches.labels[row])
+
+
+def test_labels_as_shares_are_one_hot_or_as_they_are() -> None:
+    batches = place(pixels(), 9)
+    indices = torch.tensor([5, 0, 1])
+    assert batches.shares(indices).tolist() == [[0, 0, 1], [1, 0, 0], [0, 1, 0]]
+    sets = torch.tensor([[1.0, 1.0, 0.0], [0.0, 0.0, 0.0]]).repeat(4, 1)[:7]
+    tags = dataclasses.replace(batches, labels=sets)
+    assert torch.equal(tags.shares(indices), sets[indices])
 
 
 # Resizing

@@ -110,6 +110,22 @@ def test_a_damaged_index_is_made_again(store: Store, damage: Callable[[Path], No
         assert Store(store.root).records() == expected
 
 
+@pytest.mark.parametrize("length", range(0, 9000, 1500))
+def test_a_cut_index_is_not_believed_however_long_its_records_are(
+    tmp_path: Path, length: int
+) -> None:
+    """The end of a long record lies in a page of its own, which SQLite takes for zeros."""
+    store = Store(tmp_path)
+    record = make_record(timing={"note": "y" * length})
+    store.write(record)
+    assert store.records() == [record]
+    index = store.root / "index.sqlite"
+    index.write_bytes(index.read_bytes()[:-100])
+    for _ in range(3):
+        assert store.records() == [record]
+        assert store.warnings == []
+
+
 def test_a_changed_record_is_seen(store: Store) -> None:
     store.records()
     store.write(make_record(make_spec(seed=1), 0.123, finished_at="2026-01"))

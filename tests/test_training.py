@@ -270,6 +270,48 @@ def test_the_model_ends_with_the_weights_of_the_selected_epoch(
     assert len(result.epochs) == EPOCHS
 
 
+def test_a_multi_label_task_is_selected_by_its_own_metric(monkeypatch: pytest.MonkeyPatch) -> None:
+    data, val = batches(40), batches(12, 1)
+    question = evaluation.Question(Task.MULTI_LABEL, ("top", "middle", "bottom"))
+    tags = [dataclasses.replace(each, labels=torch.eye(3)[each.labels]) for each in (data, val)]
+    found: list[dict[str, Any]] = []
+    computed = evaluation.Predictions.metrics
+
+    def metrics(predictions: evaluation.Predictions) -> dict[str, Any]:
+        # Accuracy is made to say that the first epoch is the best, whatever it is.
+        found.append({**computed(predictions), "accuracy": 1.0 / (1 + len(found))})
+        return found[-1]
+
+    monkeypatch.setattr(evaluation.Predictions, "metrics", metrics)
+    model = network()
+    loss = functional.binary_cross_entropy_with_logits
+    what = job(model, sgd(model), [1.0] * 99, loss=loss, question=question, select="best")
+    result = train(what, *tags, ignore)
+    scores = [(m["mean_average_precision"], -m["log_loss"]) for m in found]
+    assert result.best_epoch == scores.index(max(scores)) + 1 > 1
+    assert result.val is not None
+    assert result.val.labels.shape == (12, 3)
+
+
+def test_a_set_of_labels_counts_as_right_where_all_of_it_is() -> None:
+    data, val = batches(40), batches(12, 1)
+    question = evaluation.Question(Task.MULTI_LABEL, ("top", "middle", "bottom"))
+    tags = [dataclasses.replace(each, labels=torch.eye(3)[each.labels]) for each in (data, val)]
+    right: list[Tensor] = []
+
+    def loss(logits: Tensor, labels: Tensor) -> Tensor:
+        right.append(((logits > 0) == (labels > 0)).all(1).float())
+        return functional.binary_cross_entropy_with_logits(logits, labels)
+
+    model = network()
+    what = job(model, sgd(model), [1.0] * 99, loss=loss, question=question)
+    result = train(what, *tags, ignore)
+    for epoch, metrics in enumerate(result.epochs):
+        seen = torch.cat(right[3 * epoch : 3 * epoch + 3])
+        assert metrics.train_accuracy == pytest.approx(seen.mean().item())
+    assert result.epochs[-1].train_accuracy > 0
+
+
 # The last batch
 
 

@@ -62,8 +62,9 @@ def info(dataset: str, as_json: bool, **flags: Any) -> None:
     stored, chosen = _prepared(planned, flags)
     note = datastore.remember(planned.offer, planned.ref, planned.request) or {}
     facts = _facts(planned, stored, chosen, note)
+    said = datastore.notes(planned.offer, planned.ref, planned.request)
     if as_json:
-        print_json({"schema": 1, **facts})
+        print_json({"schema": 1, **facts, "warnings": said})
         return
     for name, text in _rows(facts):
         click.echo(f"{name:<13}{one_line(text, 2000)}")
@@ -74,7 +75,7 @@ def info(dataset: str, as_json: bool, **flags: Any) -> None:
     for name, by_split in facts["class_counts"].items():
         numbers = "".join(f"{by_split[split]:>9,}" for split in intake.SPLITS)
         click.echo(f"{names[name].ljust(width)}{numbers}")
-    print_warnings(datastore.notes(planned.offer, planned.ref, planned.request))
+    print_warnings(said)
 
 
 @command.command("show")
@@ -119,7 +120,8 @@ def show(
             sheet.save(file, kind)
         except OSError as error:
             raise StoreError(f"cannot write `{output}`: {error}") from error
-    click.echo(f"{output}: {len(positions)} images of {len(subset):,}", err=True)
+    noun = "image" if len(positions) == 1 else "images"
+    click.echo(f"{output}: {len(positions):,} {noun} of {len(subset):,}", err=True)
 
 
 @command.command("check")

@@ -94,6 +94,8 @@ def _check_data(registry: Registry) -> tuple[str, bool, str]:
     for offer in registry.offers("dataset"):
         component = offer.component
         assert isinstance(component, Dataset)
+        if component.address is not None:
+            continue  # a source has data only once it is given a path
         try:
             if component.locate is None or component.locate(None, **component.defaults):
                 here.append(offer.name)

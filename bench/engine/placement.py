@@ -61,12 +61,13 @@ class Resident:
 
     def take(self, indices: Tensor) -> Tensor:
         """Return the images at `indices` (B,)."""
-        return self.images[indices.to(self.images.device)]
+        return self.images.index_select(0, indices.to(self.images.device))
 
     def stream(self, rows: Tensor) -> Iterator[Tensor]:
         """Yield the images of each row; the device waits for nothing."""
         for indices in rows.to(self.images.device):
-            yield self.images[indices]
+            # Copies whole images, where indexing would copy value by value.
+            yield self.images.index_select(0, indices)
 
 
 @dataclass(frozen=True)
@@ -84,11 +85,11 @@ class Pinned:
 
     def take(self, indices: Tensor) -> Tensor:
         """Return the images at `indices` (B,), on the device."""
-        return self.images[indices.cpu()].to(self.device)
+        return self.images.index_select(0, indices.cpu()).to(self.device)
 
     def stream(self, rows: Tensor) -> Iterator[Tensor]:
         """Yield the images of each row, gathered ahead of the step that needs them."""
-        gathered = (self.images[indices].pin_memory() for indices in rows.cpu())
+        gathered = (self.images.index_select(0, row).pin_memory() for row in rows.cpu())
         for images in ahead(gathered):
             yield images.to(self.device, non_blocking=True)
 

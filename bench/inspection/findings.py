@@ -144,11 +144,13 @@ class Inspection:
     def summary(self) -> list[tuple[str, int, list[str]]]:
         """Return a row for each kind of finding: what, how many, the first examples.
 
-        A warning that is about all images names none of them.
+        Duplicates are counted here unless they stand among conflicts and leaks already. A warning
+        that is about all images names none of them.
         """
         text = self.scan.label_text
-        exact = [pair for pair in self.duplicates if pair.kind == "exact"]
-        near = [pair for pair in self.duplicates if pair.kind == "near"]
+        above = {pair.b.name for pair in (*self.conflicts, *self.leaks)}
+        others = [pair for pair in self.duplicates if pair.b.name not in above]
+        other = "other " if above else ""
         rows = [
             ("unreadable", [f"`{item.name}` {item.why}" for item in self.unreadable]),
             (
@@ -165,8 +167,8 @@ class Inspection:
                     for p in self.leaks
                 ],
             ),
-            ("exact duplicates", list(map(_both, exact))),
-            ("near duplicates", list(map(_both, near))),
+            (f"{other}exact duplicates", [_both(p) for p in others if p.kind == "exact"]),
+            (f"{other}near duplicates", [_both(p) for p in others if p.kind == "near"]),
         ]
         found = [(name, len(examples), examples[:EXAMPLES]) for name, examples in rows if examples]
         for warning in self.warnings:
