@@ -2,6 +2,7 @@
 
     <cache>/datasets/<fingerprint>/          a dataset, whatever it was loaded from
         about.json  {split}.labels.npy       classes, task, counts; labels
+        copies.npy                           which images are copies of which
         <variant>/{split}.images.npy         its images at one size, memory-mapped by every worker
     <cache>/sources/<key>.json               which source gave which content
     <cache>/sources/<key>.names.json         what the source calls the items
@@ -340,6 +341,8 @@ def _fill(
     classes = intake.class_names(taken, labels)
     for split, values in labels.items():
         np.save(temporary / f"{split}.labels.npy", values)
+    copies = _copies(keys)
+    np.save(temporary / "copies.npy", copies)
     about = {
         "format": FORMAT,
         "classes": list(classes),
@@ -366,7 +369,7 @@ def _fill(
         "image_size": taken.image_size,
         "skipped": skipped,
         "unlabelled": taken.unlabelled,
-        **_repetitions(keys, labels),
+        **_repetitions(copies, labels),
     }
     return Written(open_stored(fingerprint, shape.variant), note, called)
 
@@ -479,23 +482,27 @@ def _fingerprint(
     return hasher.hexdigest()[:32]
 
 
-def _repetitions(
-    keys: Mapping[str, npt.NDArray[np.void]], labels: Mapping[str, Labels]
-) -> dict[str, int]:
-    """Return how many images come more than once, under several labels, and in several splits."""
-    splits = np.repeat(np.arange(len(keys)), [len(each) for each in keys.values()])
-    _, groups, counts = np.unique(
-        np.concatenate(list(keys.values())), return_inverse=True, return_counts=True
+def _copies(keys: Mapping[str, npt.NDArray[np.void]]) -> npt.NDArray[np.int64]:
+    """Return (K, 2): each image that came before, and where; places in all splits together."""
+    _, first, groups = np.unique(
+        np.concatenate(list(keys.values())), return_index=True, return_inverse=True
     )
+    originals = first[groups]
+    again = np.flatnonzero(originals != np.arange(len(originals)))
+    return np.stack([again, originals[again]], 1).astype(np.int64)
+
+
+def _repetitions(copies: npt.NDArray[np.int64], labels: Mapping[str, Labels]) -> dict[str, int]:
+    """Return how many images come more than once, under several labels, and in several splits."""
+    splits = np.repeat(np.arange(len(labels)), [len(each) for each in labels.values()])
     together = np.concatenate([each.reshape(len(each), -1) for each in labels.values()])
-    leaks = conflicts = 0
-    by_group = np.split(np.argsort(groups, kind="stable"), np.cumsum(counts)[:-1])
-    for group in np.flatnonzero(counts > 1):
-        members = by_group[group]
-        leaks += len(set(splits[members])) > 1
-        conflicts += len(np.unique(together[members], axis=0)) > 1
-    repeated = int((counts > 1).sum())
-    return {"repeated": repeated, "conflicts": conflicts, "leaks": leaks}
+    again, first = copies.T
+    unlike = (together[again] != together[first]).any(1)
+    return {
+        "repeated": len(np.unique(first)),
+        "conflicts": len(np.unique(first[unlike])),
+        "leaks": len(np.unique(first[splits[again] != splits[first]])),
+    }
 
 
 def _publish(temporary: Path, fingerprint: str, variant: str) -> None:

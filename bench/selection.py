@@ -199,11 +199,11 @@ def _official(view: _View, stored: StoredDataset, protocol: Mapping[str, Any]) -
     splits = {split: view.subset(split, "official") for split in stored.counts}
     train = splits["train"]
     if "test" not in splits:
-        train, splits["test"] = _parted(train, TEST_PART, seed, "all")
+        train, splits["test"] = _parted(stored, train, TEST_PART, seed, "all")
     if "val" not in splits:
         if protocol["limit"]:
             train = _limited(train, protocol["limit"], seed)
-        train, splits["val"] = _parted(train, protocol["val"], seed, "train")
+        train, splits["val"] = _parted(stored, train, protocol["val"], seed, "train")
     return {"train": train, "val": splits["val"], "test": splits["test"]}
 
 
@@ -213,15 +213,25 @@ def _pooled(
     """Return all images, whatever split they came in, parted anew."""
     everything = view.subset("all" if len(stored.counts) > 1 else "train", "official")
     _, val_part, test_part = fractions
-    rest, test = _parted(everything, test_part, seed, "all")
-    train, val = _parted(rest, val_part / (1 - test_part), seed, "all")
+    rest, test = _parted(stored, everything, test_part, seed, "all")
+    train, val = _parted(stored, rest, val_part / (1 - test_part), seed, "all")
     val = dataclasses.replace(val, origin=f"{val_part:g} of all, stratified, seed {seed}")
     train = dataclasses.replace(train, origin="what is left of all")
     return {"train": train, "val": val, "test": test}
 
 
-def _parted(subset: Subset, fraction: float, seed: int, of: str) -> tuple[Subset, Subset]:
-    left, held = hold_out(subset.labels, fraction, seed)
+def _parted(
+    stored: StoredDataset, subset: Subset, fraction: float, seed: int, of: str
+) -> tuple[Subset, Subset]:
+    """Part a subset; copies of one image stay together, as one trained on would be known."""
+    _, chosen = hold_out(subset.labels, fraction, seed)
+    is_held = np.zeros(len(subset), bool)
+    is_held[chosen] = True
+    originals = stored.originals(subset.split)[subset.ids]
+    # The first of each group that the subset holds speaks for the others.
+    _, first, groups = np.unique(originals, return_index=True, return_inverse=True)
+    is_held = is_held[first[groups]]
+    left, held = np.flatnonzero(~is_held), np.flatnonzero(is_held)
     origin = f"{fraction:g} of {of}, stratified, seed {seed}"
     return (
         Subset(subset.split, subset.ids[left], subset.labels[left], subset.origin),

@@ -81,6 +81,20 @@ class StoredDataset:
         labels: npt.NDArray[np.int64] = np.load(self.folder / f"{split}.labels.npy")
         return labels
 
+    def originals(self, split: str) -> Indices:
+        """Return for each item of a split the place of the first with the same pixels, (N,)."""
+        counts = {**self.counts, "all": sum(self.counts.values())}
+        starts = dict(zip(self.counts, np.cumsum([0, *self.counts.values()]), strict=False))
+        start, count = int(starts.get(split, 0)), counts[split]
+        originals = np.arange(count, dtype=np.int64)
+        copies: Indices = np.load(self.folder / "copies.npy")
+        inside = copies[(copies[:, 0] >= start) & (copies[:, 0] < start + count)] - start
+        # The first of all may lie in another split; here the first of this one stands for it.
+        firsts: dict[int, int] = {}
+        for again, first in inside.tolist():
+            originals[again] = first if first >= 0 else firsts.setdefault(first, again)
+        return originals
+
 
 def open_stored(fingerprint: str, variant: str) -> StoredDataset:
     """Return a stored dataset.
@@ -97,6 +111,7 @@ def open_stored(fingerprint: str, variant: str) -> StoredDataset:
         cache.touch(folder / variant)
         for split, count in about["counts"].items():
             (folder / f"{split}.labels.npy").stat()
+            (folder / "copies.npy").stat()
             whole = count * height * width * channels
             if inner["streamed"]:
                 (folder / variant / "paths.json").stat()

@@ -384,6 +384,7 @@ def test_check_of_a_broken_folder(cli: Cli, whole: Path, fault: Callable[[Path],
     assert done.out.splitlines()[0] == answer
     assert "train/one/0.png" in done.out
     assert "--fix-list" in done.err
+    assert ("--pictures" in done.err) == (fault is not damage)
     assert "Traceback" not in done.err
     as_json = cli("data", "check", source(whole), "--json")
     assert as_json.code == 1
@@ -422,6 +423,17 @@ def test_what_the_fix_list_leaves_is_sound_and_trains(
     assert run.code == 0
     assert "train 100, val 12, test 18" in run.err
     assert f"are left out by `{listed}`" in run.err
+
+
+@pytest.mark.parametrize("name", ["#1 class", " blank", "ünï 日本", "a`b"])
+def test_the_fix_list_names_files_of_odd_names(cli: Cli, pooled: Path, name: str) -> None:
+    (pooled / "one").rename(pooled / name)
+    (pooled / name / "0.png").write_bytes(b"no image")
+    listed = pooled.parent / "fix.txt"
+    assert cli("data", "check", source(pooled), "--fix-list", listed).code == 1
+    done = cli("data", "check", source(pooled), "--exclude", listed)
+    assert done.code == 0
+    assert done.out.startswith("sound: 119 images")
 
 
 def test_check_draws_what_it_found(cli: Cli, whole: Path, tmp_path: Path) -> None:
@@ -568,6 +580,16 @@ def test_clean_of_no_cache_at_all(cli: Cli, own_cache: Path) -> None:
     assert done.code == 0
     assert done.out == ""
     assert done.err == f"0 B removed, 0 B left in `{own_cache}`\n"
+
+
+def test_what_cannot_be_removed_is_one_line(cli: Cli, own_cache: Path, whole: Path) -> None:
+    [variant] = stored(cli, whole)
+    (variant / "about.json").unlink()
+    (variant / "about.json").mkdir()
+    done = cli("clean", "--all")
+    assert done.code == 3
+    assert f"cannot remove `{variant}`" in done.err
+    assert done.err.count("\n") == 1
 
 
 def test_a_negative_age_is_one_line(cli: Cli, own_cache: Path) -> None:

@@ -16,6 +16,7 @@ from sklearn.datasets import load_digits
 from bench.api import Result
 from bench.errors import BenchError, UsageError
 from bench.records import RunRecord
+from bench.stored import open_stored
 
 Experiment = Callable[..., Result]
 
@@ -313,3 +314,23 @@ def test_a_missing_folder_is_said_before_any_work(experiment: Experiment, tmp_pa
     with pytest.raises(BenchError, match=r"there is no `.*nowhere`; check the path") as caught:
         experiment(datasets=f"folder:{tmp_path / 'nowhere'}")
     assert "\n" not in str(caught.value)
+
+
+def test_copies_of_an_image_stay_on_one_side_of_a_drawn_split(
+    experiment: Experiment, tmp_path: Path
+) -> None:
+    """Each image twice: were copies drawn apart, nearly a third of test would be trained on."""
+    source = class_folders(tmp_path / "three")
+    for path in [*(tmp_path / "three").rglob("*.png")]:
+        (path.parent / f"again {path.name}").write_bytes(path.read_bytes())
+    result = experiment(datasets=source, epochs=1)
+    record = only(result)
+    stored = open_stored(record.spec.fingerprint, record.spec.variant)
+    images = stored.images("train")
+    [found] = arrays(result, tmp_path)
+    held = {image.tobytes() for image in images[np.sort([*found["test_ids"], *found["val_ids"]])]}
+    others = np.setdiff1d(np.arange(240), [*found["test_ids"], *found["val_ids"]])
+    assert len(others) == record.environment["train_items"]
+    assert held.isdisjoint(image.tobytes() for image in images[others])
+    test, val = ({i.tobytes() for i in images[found[f"{s}_ids"]]} for s in ("test", "val"))
+    assert test.isdisjoint(val)

@@ -164,7 +164,7 @@ def check(
         names = listing([path.name for path in written]) or "nothing to draw"
         click.echo(f"pictures in `{pictures}`: {names}", err=True)
     if fix_list is not None:
-        lines = found.fix_list()
+        lines = _exclude_list(found)
         files.write_text(fix_list, "".join(f"{line}\n" for line in lines))
         click.echo(f"`{fix_list}` names {len(lines):,} to leave out", err=True)
     if as_json:
@@ -361,13 +361,24 @@ def _wrapped(text: str, indent: str) -> list[str]:
     )
 
 
+def _exclude_list(found: Inspection) -> list[str]:
+    """Return the lines of a list of files to leave out."""
+    paths = {item.name: item.path for item in found.scan.items}
+    # In such a list `#` begins a comment, and blanks at the start do not count; a path has neither.
+    return [
+        str(paths[name] or name) if name.startswith(("#", " ")) else name
+        for name in found.fix_list()
+    ]
+
+
 def _next_step(found: Inspection, fix_list: Path | None, dataset: str) -> str:
     if not found.broken:
         return "nothing makes results wrong here; what stands above is worth a look"
     if any(item.path is None for item in found.scan.items):
         return "this dataset is not made of files, so `--exclude` cannot mend it; its author can"
     if fix_list is None:
-        return "`--fix-list FILE` writes what to leave out, `--pictures FOLDER` draws the copies"
+        drawn = ", `--pictures FOLDER` draws the copies" if found.groups else ""
+        return f"`--fix-list FILE` writes what to leave out{drawn}"
     return f"`bench run --datasets {dataset} --exclude {fix_list}` leaves the listed files out"
 
 
