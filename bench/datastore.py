@@ -39,7 +39,7 @@ from bench.provenance import component_source
 from bench.records import ComponentRef, RunSpec, digest
 from bench.registry import Offer
 from bench.specs import Dataset, Task
-from bench.stored import StoredDataset, open_stored
+from bench.stored import FILES, StoredDataset, open_stored
 from bench.text import byte_size, listing, one_line
 
 FORMAT = 2
@@ -87,6 +87,11 @@ class Geometry:
         """Return the name of the folder that holds the images."""
         mark = f"-{self.resize}" if self.resize else ""
         return f"{self.height}x{self.width}x{self.channels}{mark}"
+
+    @property
+    def bytes_each(self) -> int:
+        """Return the bytes of one image."""
+        return self.height * self.width * self.channels
 
     def fit(self, pixels: Pixels) -> Pixels:
         """Bring the pixels of one image into this shape."""
@@ -148,11 +153,14 @@ def recall(offer: Offer, ref: ComponentRef, request: Request) -> StoredDataset |
         return None
     try:
         shapes = Shapes(tuple(note["uniform"] or ()) or None, note["gray"], note["edge"])
-        variant = geometry(shapes, note["image_size"], request).variant
-        stored = open_stored(note["fingerprint"], variant)
+        shape = geometry(shapes, note["image_size"], request)
+        # Images that did not fit once may do so now.
+        streamed = note["in_files"] and (
+            request.stream or not cache.fits(note["items"] * shape.bytes_each)
+        )
+        return open_stored(note["fingerprint"], shape.variant, streamed=streamed)
     except (ValueError, KeyError, TypeError, StoreError):
         return None
-    return stored if stored.streamed or not request.stream else None
 
 
 def notes(offer: Offer, ref: ComponentRef, request: Request) -> list[str]:
@@ -252,6 +260,10 @@ class Written:
     names: Mapping[str, list[str]]
 
 
+def _in_files(taken: Intake) -> bool:
+    return all(isinstance(part, FilesPart) for part in taken.parts.values())
+
+
 class _Unlike(Exception):
     """An image is not of the shape that the first one made likely."""
 
@@ -280,9 +292,8 @@ def write(taken: Intake, request: Request, progress: Progress) -> Written:
 def _write(taken: Intake, request: Request, shapes: Shapes, progress: Progress) -> Written:
     shape = geometry(shapes, taken.image_size, request)
     total = sum(map(len, taken.parts.values()))
-    need = total * shape.height * shape.width * shape.channels
-    as_files = all(isinstance(part, FilesPart) for part in taken.parts.values())
-    stream = as_files and (request.stream or not cache.fits(need))
+    need = total * shape.bytes_each
+    stream = _in_files(taken) and (request.stream or not cache.fits(need))
     if not stream and not cache.fits(need):
         raise DataError(
             f"{taken.where} takes {byte_size(need)} at {shape.height}×{shape.width}, more than the "
@@ -316,7 +327,7 @@ def _fill(
     progress: Progress,
 ) -> Written:
     total = sum(map(len, taken.parts.values()))
-    images = temporary / shape.variant
+    images = temporary / (shape.variant + (FILES if stream else ""))
     images.mkdir()
     labels: dict[str, Labels] = {}
     keys: dict[str, npt.NDArray[np.void]] = {}
@@ -343,21 +354,22 @@ def _fill(
         np.save(temporary / f"{split}.labels.npy", values)
     copies = _copies(keys)
     np.save(temporary / "copies.npy", copies)
+    counts = {split: len(values) for split, values in labels.items()}
     about = {
         "format": FORMAT,
         "classes": list(classes),
         "taxonomy": [list(path) for path in taken.taxonomy],
         "task": str(intake.task_of(labels["train"], classes, taken.taxonomy)),
-        "counts": {split: len(values) for split, values in labels.items()},
+        "counts": counts,
     }
     files.write_json(temporary / "about.json", about)
     inner = {"image_shape": [shape.height, shape.width, shape.channels], "resize": shape.resize}
     if stream:
         files.write_text(images / "paths.json", files.dump_json(paths))
     # Written last: a folder with a description is a whole one.
-    files.write_json(images / "about.json", {**inner, "streamed": stream})
+    files.write_json(images / "about.json", inner)
     fingerprint = _fingerprint(classes, taken.taxonomy, keys, labels)
-    _publish(temporary, fingerprint, shape.variant)
+    _publish(temporary, fingerprint, images.name)
     note = {
         "fingerprint": fingerprint,
         "task": about["task"],
@@ -369,9 +381,11 @@ def _fill(
         "image_size": taken.image_size,
         "skipped": skipped,
         "unlabelled": taken.unlabelled,
+        "in_files": _in_files(taken),
+        "items": sum(counts.values()),
         **_repetitions(copies, labels),
     }
-    return Written(open_stored(fingerprint, shape.variant), note, called)
+    return Written(open_stored(fingerprint, shape.variant, streamed=stream), note, called)
 
 
 @dataclass
@@ -505,24 +519,28 @@ def _repetitions(copies: npt.NDArray[np.int64], labels: Mapping[str, Labels]) ->
     }
 
 
-def _publish(temporary: Path, fingerprint: str, variant: str) -> None:
-    """Move what was written to where it is looked for, unless it is there already."""
+def _publish(temporary: Path, fingerprint: str, images: str) -> None:
+    """Move what was written to where it is looked for; a worker keeps what it has open."""
     target = temporary.parent / fingerprint
     with files.lock(temporary.parent / f"{fingerprint}.lock"):
         temporary.chmod(0o777 & ~files.umask())  # mkdtemp's folders are private
         if not target.exists():
             temporary.rename(target)
             return
-        try:
-            present = open_stored(fingerprint, variant)
-        except StoreError:
-            present = None
-        streamed = json.loads((temporary / variant / "about.json").read_text("utf-8"))["streamed"]
-        if present is None or present.streamed or streamed:
-            shutil.rmtree(target / variant, ignore_errors=True)
-            (temporary / variant).rename(target / variant)
+        if not _is_whole(fingerprint, images):
+            shutil.rmtree(target / images, ignore_errors=True)
+            (temporary / images).rename(target / images)
         for path in (path for path in temporary.iterdir() if path.is_file()):
             path.replace(target / path.name)
+
+
+def _is_whole(fingerprint: str, images: str) -> bool:
+    """Return whether decoded images are there already; a list of files is always made anew."""
+    try:
+        open_stored(fingerprint, images)
+    except StoreError:
+        return False
+    return not images.endswith(FILES)
 
 
 def excluded(request: Request) -> frozenset[str]:

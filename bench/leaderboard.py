@@ -207,18 +207,24 @@ def percent(interval: stats.Interval) -> str:
 
 
 def _current(records: Iterable[RunRecord]) -> list[list[RunRecord]]:
-    """Return the final runs of each cell that were made in the same, latest circumstances."""
-    cells: dict[tuple[str, str], dict[str | None, list[RunRecord]]] = {}
+    """Return the final runs of each method that were made in the same, latest circumstances."""
+    cells: dict[tuple[str, str], dict[str, list[RunRecord]]] = {}
+    found_later = set()
     for record in records:
-        if record.spec.purpose is Purpose.FINAL:
-            place = (record.spec.cell, str(record.spec.key.get("device")))
-            content = record.spec.key.get("dataset", {}).get("fingerprint")
-            cells.setdefault(place, {}).setdefault(content, []).append(record)
+        spec = record.spec
+        if spec.purpose is Purpose.FINAL:
+            place = (spec.method, str(spec.key.get("device")))
+            # Without a content, what could not be loaded tells one dataset from another.
+            unknown = canonical(dict(spec.dataset.params))
+            content = spec.key.get("dataset", {}).get("fingerprint")
+            cells.setdefault(place, {}).setdefault(content or unknown, []).append(record)
+            if content:
+                found_later.add((place, unknown))
     current = []
-    for contents in cells.values():
+    for place, contents in cells.items():
         # A dataset that could not be loaded once has no content; what was found later counts.
-        if len(contents) > 1:
-            contents.pop(None, None)
+        for content in [each for each in contents if (place, each) in found_later]:
+            del contents[content]
     for runs in (runs for contents in cells.values() for runs in contents.values()):
         # An interrupted run says nothing against what was finished before it.
         telling = [r for r in runs if r.status is not RunStatus.INTERRUPTED] or runs
@@ -295,6 +301,8 @@ def _tell_apart(rows: list[Row]) -> None:
     """Note in each row the params and pinned fields in which it differs from its neighbours."""
     for row in rows:
         for kind, params in row.params.items():
+            if kind == "dataset":
+                continue  # its content is the block's
             alike = [
                 other.params[kind]
                 for other in rows

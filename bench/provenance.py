@@ -29,6 +29,8 @@ from bench.registry import Registry
 
 LIBRARIES = ("torch", "torchvision", "timm", "numpy")
 KEY_SCHEMA = 1
+STORING = ("datastore", "decoding", "intake", "metrics", "selection", "stored")
+"""What else decides on a result: which images a run gets, how they look, which epoch is best."""
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 
 
@@ -99,7 +101,7 @@ def library_version(name: str) -> str | None:
 def engine_source() -> str:
     """Return a hash of the engine, and of how datasets are stored for it."""
     root = Path(__file__).parent
-    storing = (root / f"{name}.py" for name in ("datastore", "decoding", "intake", "selection"))
+    storing = (root / f"{name}.py" for name in STORING)
     files = [*sorted((root / "engine").glob("*.py")), *storing]
     hasher = hashlib.sha256()
     for file in files:

@@ -173,6 +173,14 @@ class RunSpec:
         return digest(parts)[:12]
 
     @property
+    def method(self) -> str:
+        """A hash of what is compared on a dataset: the cell, whatever its data were loaded from."""
+        plain = {kind: dataclasses.asdict(ref) for kind, ref in self.components.items()}
+        plain["dataset"] = {"name": self.dataset.name}
+        parts = (plain, dict(self.protocol), self.purpose, self.mode, self.device)
+        return digest(parts)[:12]
+
+    @property
     def source(self) -> str:
         """What the dataset is loaded from, and how; equal for runs that share one."""
         options = [self.protocol.get(name) for name in ("resize", "color", "on_bad")]

@@ -99,7 +99,7 @@ class Runner:
         except KeyboardInterrupt:
             interrupted = True
         else:
-            prune_weights(self._store, {spec.cell for spec in self._specs})
+            prune_weights(self._store, {spec.method for spec in self._specs})
         ids = [spec.id for spec in self._specs if spec.key]
         found = [self._records.get(run_id) or self._store.read(run_id) for run_id in ids]
         return Outcome([record for record in found if record is not None], interrupted)

@@ -216,7 +216,6 @@ def _pooled(
     rest, test = _parted(stored, everything, test_part, seed, "all")
     train, val = _parted(stored, rest, val_part / (1 - test_part), seed, "all")
     val = dataclasses.replace(val, origin=f"{val_part:g} of all, stratified, seed {seed}")
-    train = dataclasses.replace(train, origin="what is left of all")
     return {"train": train, "val": val, "test": test}
 
 
@@ -233,8 +232,9 @@ def _parted(
     is_held = is_held[first[groups]]
     left, held = np.flatnonzero(~is_held), np.flatnonzero(is_held)
     origin = f"{fraction:g} of {of}, stratified, seed {seed}"
+    rest = "what is left of train" if of == "train" else "what is left of all"
     return (
-        Subset(subset.split, subset.ids[left], subset.labels[left], subset.origin),
+        Subset(subset.split, subset.ids[left], subset.labels[left], rest),
         Subset(subset.split, subset.ids[held], subset.labels[held], origin),
     )
 

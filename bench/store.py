@@ -189,13 +189,14 @@ def _read_text(path: Path) -> str:
         return ""
 
 
-def prune_weights(store: Store, cells: Iterable[str]) -> None:
-    """Keep weights only of the run with the best val accuracy in each of the given cells."""
-    wanted = set(cells)
-    by_cell: dict[str, list[RunRecord]] = {}
+def prune_weights(store: Store, methods: Iterable[str]) -> None:
+    """Keep weights only of the run with the best val score of each method on each content."""
+    wanted = set(methods)
+    by_cell: dict[tuple[str, str], list[RunRecord]] = {}
     for record in store.records():
-        if record.spec.cell in wanted:
-            by_cell.setdefault(record.spec.cell, []).append(record)
+        if record.spec.method in wanted:
+            content = str(record.spec.key.get("dataset", {}).get("fingerprint"))
+            by_cell.setdefault((record.spec.method, content), []).append(record)
     for records in by_cell.values():
         records.sort(key=lambda r: metrics.score(r.metrics.get("val", {})), reverse=True)
         for record in records[1:]:

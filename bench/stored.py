@@ -21,6 +21,8 @@ from bench.specs import Task
 Indices = npt.NDArray[np.int64]
 STATISTICS_ITEMS = 50_000
 """Images that the mean and std are taken from, at most."""
+FILES = ".files"
+"""Stands after a variant whose images are left in their files."""
 COUNTED_VALUES = 1_000_000
 
 
@@ -67,11 +69,12 @@ class StoredDataset:
         """Return the images of a split; of `all`, those of every split one after the other."""
         if split == "all":
             return Joined([self.images(each) for each in self.counts])
-        folder = self.folder / self.variant
         if not self.streamed:
-            images: Images = np.load(folder / f"{split}.images.npy", mmap_mode="r")
+            path = self.folder / self.variant / f"{split}.images.npy"
+            images: Images = np.load(path, mmap_mode="r")
             return images
-        paths = json.loads((folder / "paths.json").read_text("utf-8"))[split]
+        path = self.folder / (self.variant + FILES) / "paths.json"
+        paths = json.loads(path.read_text("utf-8"))[split]
         return Streamed([Path(path) for path in paths], self.image_shape, self.resize)
 
     def labels(self, split: str) -> npt.NDArray[np.int64] | npt.NDArray[np.uint8]:
@@ -96,26 +99,27 @@ class StoredDataset:
         return originals
 
 
-def open_stored(fingerprint: str, variant: str) -> StoredDataset:
-    """Return a stored dataset.
+def open_stored(fingerprint: str, variant: str, *, streamed: bool = False) -> StoredDataset:
+    """Return a stored dataset, its images decoded or, `streamed`, as a list of their files.
 
     Raises:
         StoreError: it is not in the store, or it is damaged.
     """
     root = files.cache_folder() / "datasets"
     folder = root / fingerprint
+    images = folder / (variant + (FILES if streamed else ""))
     try:
         about = json.loads((folder / "about.json").read_text("utf-8"))
-        inner = json.loads((folder / variant / "about.json").read_text("utf-8"))
+        inner = json.loads((images / "about.json").read_text("utf-8"))
         height, width, channels = inner["image_shape"]
-        cache.touch(folder / variant)
+        cache.touch(images)
         for split, count in about["counts"].items():
             (folder / f"{split}.labels.npy").stat()
             (folder / "copies.npy").stat()
             whole = count * height * width * channels
-            if inner["streamed"]:
-                (folder / variant / "paths.json").stat()
-            elif (folder / variant / f"{split}.images.npy").stat().st_size < whole:
+            if streamed:
+                (images / "paths.json").stat()
+            elif (images / f"{split}.images.npy").stat().st_size < whole:
                 raise ValueError(f"the images of {split} are cut")
         return StoredDataset(
             folder=folder,
@@ -127,10 +131,22 @@ def open_stored(fingerprint: str, variant: str) -> StoredDataset:
             image_shape=(height, width, channels),
             resize=inner["resize"],
             counts=about["counts"],
-            streamed=inner["streamed"],
+            streamed=streamed,
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise StoreError(f"dataset {fingerprint} ({variant}) is not in `{root}`") from error
+
+
+def open_any(fingerprint: str, variant: str, *, streamed: bool) -> StoredDataset:
+    """Return a stored dataset, with its images as they are wanted, else as they are there.
+
+    Raises:
+        StoreError: it is not in the store, or it is damaged.
+    """
+    try:
+        return open_stored(fingerprint, variant, streamed=streamed)
+    except StoreError:
+        return open_stored(fingerprint, variant, streamed=not streamed)
 
 
 class Joined:

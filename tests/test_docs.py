@@ -114,8 +114,7 @@ def test_the_dataset_and_the_augmentation_of_the_plugin_page_train(tmp_path: Pat
     _, prefixed, invert = code_blocks("docs/plugins.md")
     (tmp_path / "pictures").mkdir()
     for number in range(60):
-        level = 40 if number % 2 else 200
-        picture = Image.new("L", (12, 12), level + number % 20)
+        picture = Image.new("L", (12, 12), number + (0 if number % 2 else 190))
         picture.save(tmp_path / "pictures" / f"{'dark' if number % 2 else 'light'}_{number}.png")
     blocks = {"prefixed": prefixed, "invert": invert}
     words = "run --datasets prefixed:pictures --models tiny --augmentation invert --epochs 1"

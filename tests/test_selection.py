@@ -28,13 +28,15 @@ def stored(
     classes: tuple[str, ...] = ("ant", "bee", "cat"),
     task: Task = Task.MULTI_CLASS,
     taxonomy: tuple[tuple[str, ...], ...] = (),
+    copies: tuple[tuple[int, int], ...] = (),
     **splits: Any,
 ) -> StoredDataset:
-    """Return a dataset of labels alone, which is all that is looked at."""
+    """Return a dataset of labels alone, which is all that is looked at, beside the copies."""
     for split, labels in splits.items():
         values = np.asarray(labels)
         kind = np.uint8 if values.ndim == 2 else np.int64
         np.save(folder / f"{split}.labels.npy", values.astype(kind))
+    np.save(folder / "copies.npy", np.array(copies, np.int64).reshape(-1, 2))
     return StoredDataset(
         folder=folder,
         fingerprint="f00d",
@@ -388,3 +390,19 @@ def test_the_first_items_of_a_subset_keep_their_labels(tmp_path: Path) -> None:
     assert np.array_equal(few.ids, found.train.ids[:5])
     assert np.array_equal(few.labels, found.train.labels[:5])
     assert len(found.train.first(1000)) == len(found.train)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_copies_stay_together_wherever_a_split_is_drawn(tmp_path: Path, seed: int) -> None:
+    """Pairs within train, and one that reaches from train into test, where all are pooled."""
+    pairs = tuple((2 * n + 1, 2 * n) for n in range(50)) + ((103, 7),)
+    labels = [n // 2 % 3 for n in range(100)]
+    dataset = stored(tmp_path, copies=pairs, train=labels, test=labels[:20])
+    both = chosen(dataset, split_seed=seed, val=0.3)
+    for subset in (both.train, both.val):
+        assert {*subset.ids.tolist()} == {each ^ 1 for each in subset.ids.tolist()}
+    pooled = chosen(dataset, split_seed=seed, fractions=(0.5, 0.2, 0.3))
+    for subset in (pooled.train, pooled.val, pooled.test):
+        ids = {*subset.ids.tolist()}
+        assert {each for each in ids if each < 100} == {each ^ 1 for each in ids if each < 100}
+        assert (103 in ids) == (7 in ids)

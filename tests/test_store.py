@@ -301,7 +301,7 @@ def test_weights_of_the_best_run_of_each_cell_stay(tmp_path: Path) -> None:
     for record in runs:
         store.write(record)
         (store.folder(record.id) / "model.safetensors").write_bytes(b"weights")
-    prune_weights(store, [runs[0].spec.cell, runs[3].spec.cell])
+    prune_weights(store, [runs[0].spec.method, runs[3].spec.method])
     kept = [(store.folder(run.id) / "model.safetensors").exists() for run in runs]
     assert kept == [False, True, False, True, False, True, True]
 

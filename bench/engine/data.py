@@ -76,7 +76,8 @@ class View:
 
 def view(spec: RunSpec, where: str) -> View:
     """Open a run's dataset and choose the items of its splits."""
-    opened = stored.open_stored(spec.fingerprint, spec.variant)
+    wants_files = spec.placement == "stream"
+    opened = stored.open_any(spec.fingerprint, spec.variant, streamed=wants_files)
     return View(opened, selection.select(opened, spec.protocol, where))
 
 

@@ -69,13 +69,14 @@ class Batches:
             order: (steps, batch) int64, which items each step takes.
             epoch: from 1; augmentation differs from epoch to epoch.
         """
-        rows = order.to(self.labels.device)
+        # Not waited for: the device reads in the order in which it is asked.
+        rows = order.to(self.labels.device, non_blocking=True)
         if self.augmenter is None:
             for indices, images in zip(rows, self.stream(order), strict=True):
                 labels = self.labels[indices]
                 yield images, labels, labels
             return
-        ids = torch.from_numpy(self.ids).to(self.labels.device)
+        ids = torch.from_numpy(self.ids).to(self.labels.device, non_blocking=True)
         if not self.augmenter.mixes:
             for indices, images in zip(rows, self.images.stream(order), strict=True):
                 images = self.augmenter.augment(self.sized(images), ids[indices], epoch)

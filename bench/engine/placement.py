@@ -65,7 +65,7 @@ class Resident:
 
     def stream(self, rows: Tensor) -> Iterator[Tensor]:
         """Yield the images of each row; the device waits for nothing."""
-        for indices in rows.to(self.images.device):
+        for indices in rows.to(self.images.device, non_blocking=True):
             # Copies whole images, where indexing would copy value by value.
             yield self.images.index_select(0, indices)
 

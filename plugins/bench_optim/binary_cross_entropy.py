@@ -30,8 +30,9 @@ def build(num_classes: int, *, label_smoothing: float = 0.0) -> Callable[[Tensor
         )
 
     def loss(logits: Tensor, labels: Tensor) -> Tensor:
-        targets = labels.to(logits.dtype) * (1 - label_smoothing) + label_smoothing / 2
-        return functional.binary_cross_entropy_with_logits(logits, targets)
+        # float32 also under bfloat16 autocast, which would round a smoothed target.
+        targets = labels.float() * (1 - label_smoothing) + label_smoothing / 2
+        return functional.binary_cross_entropy_with_logits(logits.float(), targets)
 
     return loss
 
