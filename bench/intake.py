@@ -1,59 +1,28 @@
-"""What a dataset's `load` returned: checked, and readable item by item.
-
-Three forms come in (arrays, files, and sequences in the manner of torchvision) and one goes out:
-a `Part` for each split, which gives the pixels and the label of one item at a time, so that a set
-of any size is stored without ever being in memory as a whole.
-"""
+"""What a dataset's `load` returned, checked as a whole: its splits, classes and sizes."""
 
 from __future__ import annotations
 
 import dataclasses
-import operator
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from bench import decoding, hardware
 from bench.decoding import Pixels, UnreadableImage
-from bench.errors import BenchError, DataError, PluginError
+from bench.errors import PluginError
+from bench.parts import ArrayPart, FilesPart, Labels, Part, part_of
 from bench.specs import Files, Splits, Task
-from bench.text import one_line
 
 SPLITS = ("train", "val", "test")
-EXAMPLES = 2
 DEFAULT_EDGE = 224
 """Images that differ in size are stored no larger than this unless somebody asks for it."""
-
-Labels = npt.NDArray[Any]
-
-
-class Part(Protocol):
-    """One split on its way into the store.
-
-    Attributes:
-        where: how messages name it.
-        labels: (N,) int64 or (N, C) uint8; None until every item was read, or where none has any.
-        threaded: whether several threads may read at a time.
-    """
-
-    where: str
-    labels: Labels | None
-    threaded: bool
-
-    def __len__(self) -> int:
-        """Return the number of items."""
-
-    def read(self, index: int) -> tuple[Pixels, Any]:
-        """Return an item's pixels, (H, W) or (H, W, 3), and its label, None where it has none."""
-
-    def name(self, index: int) -> str:
-        """Return how an item is called."""
+Progress = Callable[[int, int], None]
+"""Takes how many items were done, and how many there are."""
 
 
 @dataclass
@@ -100,100 +69,16 @@ class Intake:
 
 
 @dataclass
-class ArrayPart:
-    """Images (N, H, W) or (N, H, W, C) uint8, and their labels."""
+class Survey:
+    """What the headers of a dataset's images tell.
 
-    where: str
-    images: npt.NDArray[np.uint8]
-    labels: Labels | None
-    threaded: bool = True
+    Attributes:
+        shapes: None where only reading the images would tell.
+        bad: by split, the files that are no images, with what is wrong.
+    """
 
-    def __len__(self) -> int:
-        """Return the number of items."""
-        return len(self.images)
-
-    def read(self, index: int) -> tuple[Pixels, Any]:
-        """Return an item's pixels and label."""
-        pixels = self.images[index]
-        label = None if self.labels is None else self.labels[index]
-        return pixels[..., 0] if pixels.shape[2:] == (1,) else pixels, label
-
-    def name(self, index: int) -> str:
-        """Return the item's place."""
-        return f"item {index}"
-
-
-@dataclass
-class FilesPart:
-    """Image files and their labels."""
-
-    where: str
-    files: Files
-    labels: Labels | None
-    threaded: bool = True
-
-    def __len__(self) -> int:
-        """Return the number of items."""
-        return len(self.files)
-
-    def read(self, index: int) -> tuple[Pixels, Any]:
-        """Decode a file."""
-        label = None if self.labels is None else self.labels[index]
-        return decoding.read_image(Path(self.files.paths[index])), label
-
-    def name(self, index: int) -> str:
-        """Return the file's name, as the plugin gave it, or its path."""
-        return str((self.files.names or self.files.paths)[index])
-
-
-@dataclass
-class SequencePart:
-    """A sequence of (PIL image or array, integer), which may be anything behind that."""
-
-    where: str
-    content: Any
-    labels: Labels | None = None
-    threaded: bool = False
-
-    def __len__(self) -> int:
-        """Return the number of items."""
-        return len(self.content)
-
-    def read(self, index: int) -> tuple[Pixels, Any]:
-        """Ask for an item and check it."""
-        item = f"{self.where}: item {index}"
-        try:
-            pair = self.content[index]
-        except BenchError:
-            raise
-        except Exception as error:  # whatever a plugin or a picture's decoder raises
-            raise DataError(_unreadable(item, error)) from error
-        try:
-            image, label = pair
-        except (TypeError, ValueError) as error:
-            raise PluginError(f"{item} is no pair of image and label") from error
-        try:
-            is_picture = isinstance(image, Image.Image)
-            pixels = decoding.to_pixels(image) if is_picture else np.asarray(image)
-        except Exception as error:
-            raise DataError(_unreadable(item, error)) from error
-        if pixels.ndim == 3 and pixels.shape[-1] == 1:
-            pixels = pixels[..., 0]
-        if pixels.ndim < 2:
-            raise PluginError(f"{item} is no image but {type(image).__name__}")
-        if pixels.ndim > 3 or pixels.shape[2:] not in ((), (3,)):
-            raise PluginError(
-                f"{item} has shape {pixels.shape}; (H, W), (H, W, 1) or (H, W, 3) is needed"
-            )
-        if pixels.dtype != np.uint8:
-            raise PluginError(f"{item} is {pixels.dtype}; uint8 is needed")
-        if not pixels.size:
-            raise PluginError(f"{item} has no pixels: shape {pixels.shape}")
-        return pixels, _one_label(label, item)
-
-    def name(self, index: int) -> str:
-        """Return the item's place."""
-        return f"item {index}"
+    shapes: Shapes | None
+    bad: dict[str, dict[int, str]] = field(default_factory=dict)
 
 
 def leave_out(splits: Any, exclude: frozenset[str]) -> Any:
@@ -242,44 +127,6 @@ def receive(splits: Any, where: str) -> Intake:
     return Intake(where, parts, classes, taxonomy, splits.image_size, unlabelled)
 
 
-def part_of(content: Any, where: str, *, labelled: bool = True) -> Part:
-    """Return a split in whatever form it came, which may be empty.
-
-    Args:
-        content: arrays, files or a sequence.
-        where: how messages name the split.
-        labelled: whether its items must have labels.
-
-    Raises:
-        PluginError: it has no form that is known, or not as many labels as images.
-    """
-    if isinstance(content, Files):
-        if content.names and len(content.names) != len(content):
-            raise PluginError(
-                f"{where} has {len(content)} files, but {len(content.names)} names for them"
-            )
-        return FilesPart(where, content, _labels_of(content.labels, len(content), where, labelled))
-    if isinstance(content, tuple | list) and len(content) == 2 and hasattr(content[0], "dtype"):
-        images = np.asarray(content[0])
-        shape = images.shape
-        if images.ndim not in (3, 4) or (images.ndim == 4 and shape[-1] not in (1, 3)):
-            raise PluginError(
-                f"{where} images have shape {shape}; "
-                "(N, H, W), (N, H, W, 1) or (N, H, W, 3) is needed"
-            )
-        if images.dtype != np.uint8:
-            raise PluginError(f"{where} images are {images.dtype}; uint8 is needed")
-        if len(images) and not images.size:
-            raise PluginError(f"{where} images have no pixels: shape {shape}")
-        return ArrayPart(where, images, _labels_of(content[1], len(images), where, labelled))
-    if hasattr(content, "__len__") and hasattr(content, "__getitem__"):
-        return SequencePart(where, content)
-    raise PluginError(
-        f"{where} is {type(content).__name__}; it must be a pair of arrays, bench.Files "
-        "or a sequence of (image, label)"
-    )
-
-
 def class_names(intake: Intake, labels: Mapping[str, Labels]) -> tuple[str, ...]:
     """Return the class names, and raise PluginError where a label does not fit them."""
     where = intake.where
@@ -309,19 +156,6 @@ def task_of(labels: Labels, classes: Sequence[str], taxonomy: Sequence[Sequence[
     if taxonomy:
         return Task.HIERARCHICAL
     return Task.BINARY if len(classes) == 2 else Task.MULTI_CLASS
-
-
-@dataclass
-class Survey:
-    """What the headers of a dataset's images tell.
-
-    Attributes:
-        shapes: None where only reading the images would tell.
-        bad: by split, the files that are no images, with what is wrong.
-    """
-
-    shapes: Shapes | None
-    bad: dict[str, dict[int, str]] = field(default_factory=dict)
 
 
 def survey(parts: Mapping[str, Part], *, read: bool = False) -> Survey:
@@ -354,56 +188,6 @@ def survey(parts: Mapping[str, Part], *, read: bool = False) -> Survey:
     edge = int(np.median(np.minimum(heights, widths)))
     shapes = Shapes(uniform, bool(gray.all()), edge, _spread(heights), _spread(widths))
     return Survey(shapes, bad)
-
-
-def refuse(part: Part, bad: Mapping[int, str], *, all_known: bool) -> DataError:
-    """Return the error that names the files of a split that cannot be read."""
-    first, *others = bad
-    if isinstance(part, FilesPart):
-        text = f"`{part.files.paths[first]}` {bad[first]}"
-    else:
-        text = bad[first]
-    if others:
-        examples = "".join(f"; `{part.name(i)}` {bad[i]}" for i in others[:EXAMPLES])
-        dots = "; ..." if len(others) > EXAMPLES else ""
-        text = f"{len(bad)} of {len(part):,} images cannot be read: {text}{examples}{dots}"
-    if not all_known:
-        text += " (there may be others)"
-    return DataError(
-        f"{text}; `--on-bad skip` leaves such files out, `bench data check` finds them all"
-    )
-
-
-def _labels_of(values: Any, count: int, where: str, labelled: bool) -> Labels | None:
-    if not labelled and (values is None or len(values) == 0):
-        return None
-    return _labels(values, count, where)
-
-
-def _labels(values: Any, count: int, where: str) -> Labels:
-    labels = np.asarray(values)
-    if labels.ndim not in (1, 2) or len(labels) != count:
-        raise PluginError(f"{where} has {count} images, but labels of shape {labels.shape}")
-    if count and not np.issubdtype(labels.dtype, np.integer):
-        raise PluginError(f"{where} labels are {labels.dtype}; integers are needed")
-    if labels.ndim == 1:
-        return labels.astype(np.int64)
-    if labels.size and (labels.min() < 0 or labels.max() > 1):
-        wrong = labels.max() if labels.max() > 1 else labels.min()
-        raise PluginError(f"{where} holds {wrong} among labels of 0 and 1 by class")
-    return labels.astype(np.uint8)
-
-
-def _one_label(label: Any, item: str) -> Any:
-    try:
-        return operator.index(label)
-    except TypeError:
-        values = np.asarray(label)
-        if values.ndim == 1 and np.issubdtype(values.dtype, np.integer):
-            return values.astype(np.uint8)
-        raise PluginError(
-            f"{item} has label {label!r}; an integer, or 0 and 1 by class, is needed"
-        ) from None
 
 
 def _multi_label_names(intake: Intake, labels: Mapping[str, Labels]) -> tuple[str, ...]:
@@ -449,11 +233,3 @@ def _headers(part: FilesPart) -> tuple[npt.NDArray[np.int64], dict[int, str]]:
 
 def _spread(lengths: npt.NDArray[np.int64]) -> tuple[int, int, int]:
     return int(lengths.min()), int(np.median(lengths)), int(lengths.max())
-
-
-def _unreadable(item: str, error: Exception) -> str:
-    return f"{item} cannot be read: {one_line(f'{type(error).__name__}: {error}')}"
-
-
-Progress = Callable[[int, int], None]
-"""Takes how many items were done, and how many there are."""

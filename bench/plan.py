@@ -18,11 +18,13 @@ from bench import datastore, hardware, provenance
 from bench.config import ExperimentConfig, Protocol, protocol_value
 from bench.errors import BenchError, ConfigError, PluginError, UsageError
 from bench.estimate import History, estimate_seconds
+from bench.geometry import Request
 from bench.overrides import Overrides
 from bench.records import ComponentRef, Mode, RunSpec, RunStatus
 from bench.registry import Offer, Registry, suits
 from bench.specs import Dataset, DatasetHints, Model, Task
 from bench.store import Store
+from bench.stored import StoredDataset
 from bench.text import listing
 
 LATE = ("schedule", "loss", "augmentation")
@@ -106,7 +108,7 @@ class PlannedDataset:
 
     offer: Offer
     ref: ComponentRef
-    request: datastore.Request
+    request: Request
     fields: dict[str, Any]
     augmentation: ComponentRef
 
@@ -130,7 +132,7 @@ def plan_dataset(config: ExperimentConfig, registry: Registry) -> PlannedDataset
         raise ConfigError("--set: one value each; a grid is for `bench run`")
     if fields["input_size"] == "model":
         raise UsageError("`--input-size model` needs a model; give a number of pixels")
-    request = datastore.Request(
+    request = Request(
         data_dir=config.data_dir and config.data_dir.absolute(),
         size=fields["input_size"],
         resize=fields["resize"],
@@ -166,7 +168,7 @@ def forecast(
     """Say of each run whether it is finished and how long it will take."""
     history = History(store.records())
     names = {device: hardware.device_name(device) for device in {spec.device for spec in specs}}
-    fingerprints: dict[str, datastore.StoredDataset | None] = {}
+    fingerprints: dict[str, StoredDataset | None] = {}
     known: dict[str, DatasetHints | None] = {}
     result = []
     for spec in specs:
@@ -192,7 +194,7 @@ def forecast(
     return result
 
 
-def stored_dataset(offer: Offer, spec: RunSpec) -> datastore.StoredDataset | None:
+def stored_dataset(offer: Offer, spec: RunSpec) -> StoredDataset | None:
     """Return a run's dataset if it was prepared before, else None."""
     with _locating(offer, spec.dataset):
         return datastore.recall(offer, spec.dataset, datastore.request_of(spec))
@@ -212,7 +214,7 @@ def _locating(offer: Offer, ref: ComponentRef) -> Iterator[None]:
         ) from error
 
 
-def _hints(stored: datastore.StoredDataset) -> DatasetHints:
+def _hints(stored: StoredDataset) -> DatasetHints:
     return DatasetHints(
         train=stored.counts["train"],
         test=stored.counts.get("test", 0),
@@ -292,7 +294,7 @@ def _task(config: ExperimentConfig, dataset: Offer, fields: Mapping[str, Any]) -
     component = dataset.component
     assert isinstance(component, Dataset)
     ref = ComponentRef(dataset.name, dataset.plugin.name, component.defaults)
-    request = datastore.Request(
+    request = Request(
         config.data_dir and config.data_dir.absolute(),
         on_bad=fields["on_bad"],
         exclude=config.exclude and config.exclude.absolute(),

@@ -29,7 +29,10 @@ from bench.registry import Registry
 
 LIBRARIES = ("torch", "torchvision", "timm", "numpy")
 KEY_SCHEMA = 1
-STORING = ("datastore", "decoding", "intake", "metrics", "selection", "stored")
+STORING = (
+    *("datastore", "decoding", "geometry", "intake", "metrics", "parts", "selection"),
+    *("stored", "storing"),
+)
 """What else decides on a result: which images a run gets, how they look, which epoch is best."""
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 

@@ -12,8 +12,8 @@ import pytest
 
 import bench
 from bench import cache, datastore
-from bench.datastore import Request
 from bench.errors import ConfigError, StoreError
+from bench.geometry import Request
 from bench.records import ComponentRef
 from bench.registry import Offer, Plugin
 from bench.stored import StoredDataset, open_stored

@@ -14,8 +14,8 @@ from PIL import Image
 
 import bench
 from bench import datastore, decoding, files
-from bench.datastore import Request
 from bench.errors import ConfigError, DataError, PluginError, StoreError
+from bench.geometry import Request
 from bench.records import ComponentRef
 from bench.registry import Offer, Plugin
 from bench.specs import Task

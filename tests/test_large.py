@@ -20,9 +20,9 @@ PLUGIN = textwrap.dedent('''
     import numpy as np
 
     import bench
-    from bench import datastore
+    from bench import storing
 
-    datastore.IN_MEMORY = 2**20  # so that a small set is stored as a large one is
+    storing.IN_MEMORY = 2**20  # so that a small set is stored as a large one is
 
 
     class Made:

@@ -240,7 +240,17 @@ def test_a_source_that_cannot_be_parsed_is_no_crash(package: Package) -> None:
 
 # The engine
 
-STORING = ("datastore.py", "decoding.py", "intake.py", "metrics.py", "selection.py", "stored.py")
+STORING = (
+    "datastore.py",
+    "decoding.py",
+    "geometry.py",
+    "intake.py",
+    "metrics.py",
+    "parts.py",
+    "selection.py",
+    "stored.py",
+    "storing.py",
+)
 
 
 def test_the_engines_source_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -395,7 +395,7 @@ def test_the_first_items_of_a_subset_keep_their_labels(tmp_path: Path) -> None:
 @pytest.mark.parametrize("seed", range(5))
 def test_copies_stay_together_wherever_a_split_is_drawn(tmp_path: Path, seed: int) -> None:
     """Pairs within train, and one that reaches from train into test, where all are pooled."""
-    pairs = tuple((2 * n + 1, 2 * n) for n in range(50)) + ((103, 6),)
+    pairs = (*((2 * n + 1, 2 * n) for n in range(50)), (103, 6))
     labels = [n // 2 % 3 for n in range(100)]
     dataset = stored(tmp_path, copies=pairs, train=labels, test=labels[:20])
     both = chosen(dataset, split_seed=seed, val=0.3)

@@ -13,7 +13,7 @@ from PIL import Image
 
 from bench.decoding import Pixels, UnreadableImage, read_header
 from bench.errors import BenchError
-from bench.intake import FilesPart, Part
+from bench.parts import FilesPart, Part
 from bench.text import one_line
 
 THUMBNAIL = 32

@@ -21,7 +21,8 @@ from bench import hardware, intake
 from bench.decoding import Pixels
 from bench.errors import EnvironmentFailure
 from bench.inspection.items import THUMBNAIL, Item, Look, look
-from bench.intake import Part, Progress
+from bench.intake import Progress
+from bench.parts import Part, part_of
 from bench.specs import Splits, Task
 from bench.text import byte_size
 
@@ -79,7 +80,7 @@ def scan(splits: Splits, *, progress: Progress | None = None, threads: int | Non
         EnvironmentFailure: there is no room for the thumbnails.
     """
     parts = {
-        name: intake.part_of(content, f"`{name}`", labelled=name != "unlabelled")
+        name: part_of(content, f"`{name}`", labelled=name != "unlabelled")
         for name in SPLITS
         if (content := getattr(splits, name)) is not None
     }
