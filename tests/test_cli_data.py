@@ -140,7 +140,7 @@ def test_info_says_where_splits_come_from(cli: Cli, pooled: Path) -> None:
     facts = parsed(cli(*words, "--json"))
     assert facts["images"] == {"train": 77, "val": 19, "test": 24}
     assert "val          19 images, 0.2 of train, stratified" in cli(*words).out
-    assert "77 images, what the others leave" in cli(*words).out
+    assert "77 images, what is left of train" in cli(*words).out
 
 
 @pytest.mark.parametrize(

@@ -235,10 +235,7 @@ def _rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
     shape = " × ".join(str(length) for length in facts["stored_as"].values())
     rows = [("dataset", facts["dataset"]), ("task", f"{facts['task']}, {facts['classes']} classes")]
     for split, count in facts["images"].items():
-        origin = facts["chosen"][split]
-        if split == "train" and origin == "official" and set(facts["chosen"].values()) != {origin}:
-            origin = "what the others leave of the official ones"
-        rows.append((split, f"{count:,} images, {origin}"))
+        rows.append((split, f"{count:,} images, {facts['chosen'][split]}"))
     if facts["unlabelled"]:
         rows.append(("unlabelled", f"{facts['unlabelled']:,} images, not used"))
     for edge in ("heights", "widths"):
