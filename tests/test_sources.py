@@ -409,7 +409,7 @@ def test_tables_that_are_wrong(tmp_path: Path) -> None:
     head = ("image", "label")
     table(path, head, ("a.png", "x"), ("f.png", "y"), ("g.png", "y"))
     assert "2 of 3 images are not below" in refused("csv", path)
-    assert "which holds 5: `f.png`, `g.png`; the param `images`" in refused("csv", path)
+    assert "which holds 5: `f.png`, `g.png`; `--set csv.images=DIR`" in refused("csv", path)
     table(path, head, ("a", "x"), ("b", "y"))
     message = refused("csv", path)
     assert "3 of 5 images" in message

@@ -129,7 +129,7 @@ def _read(
         raise bench.DataError(
             f"{len(extra)} of {len(extra) + len(used)} images in `{index.root}` have no row in "
             f"{common.examples(p.name for p in found.values())}: {common.examples(extra)}; "
-            "label them, or set the param `subset=true` to leave them out"
+            "label them, or leave them out with `--set csv.subset=true`"
         )
     several = multi_label or _several(splits, placed)
     files, classes = _encode(index.root, placed, found["train"], several)
@@ -182,7 +182,7 @@ def _several(splits: dict[str, Labelled], placed: dict[str, dict[str, tuple[str,
         if blank:
             raise bench.DataError(
                 f"`{splits[name].path}`: {len(blank)} of {len(rows)} images have no label: "
-                f"{common.examples(blank)}; label them, or set the param `multi_label=true` if an "
+                f"{common.examples(blank)}; label them, or give `--set csv.multi_label=true` if an "
                 "image may have none"
             )
     return True

@@ -220,7 +220,7 @@ def _choose(
         if wanted not in features:
             raise bench.DataError(
                 f"`hf:{path}` has no column `{wanted}`{did_you_mean(wanted, features)}, only "
-                f"{listing(features)}; check the param `{param}`"
+                f"{listing(features)}; check `--set hf.{param}`"
             )
         return wanted
     usual = [name for name in found if name.lower() in known]
@@ -229,7 +229,7 @@ def _choose(
             return names[0]
     problem = f"has {len(found)} columns of {kind}s" if found else f"has no column of {kind}s"
     raise bench.DataError(
-        f"`hf:{path}` {problem} among {listing(features)}; name one with the param `{param}`"
+        f"`hf:{path}` {problem} among {listing(features)}; name one with `--set hf.{param}=NAME`"
     )
 
 

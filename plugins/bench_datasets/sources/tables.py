@@ -157,7 +157,7 @@ def take(
     if image is None:
         raise bench.DataError(
             f"`{table.path}` has no column that is known to name images, only "
-            f"{listing(table.header)}; name it with the param `image_column`"
+            f"{listing(table.header)}; name it with `--set csv.image_column=NAME`"
         )
     split = _column(table, "", SPLIT_COLUMNS, "")
     # Another name of the image and pandas' numbers of the rows say nothing of its labels.
@@ -206,7 +206,7 @@ def _column(table: Table, wanted: str, known: Sequence[str], param: str) -> str 
         if wanted not in table.header:
             raise bench.DataError(
                 f"`{table.path}` has no column `{wanted}`{did_you_mean(wanted, table.header)}, "
-                f"only {listing(table.header)}; check the param `{param}`"
+                f"only {listing(table.header)}; check `--set csv.{param}`"
             )
         return wanted
     lowered = {name.lower(): name for name in reversed(table.header)}
@@ -229,7 +229,7 @@ def _labels(
             return [tuple(n for n, on in zip(rest, row, strict=True) if on) for row in rows], True
         raise bench.DataError(
             f"`{table.path}` has no column that is known to hold labels, and its columns "
-            f"{listing(rest)} are not all 0 and 1; name one with the param `label_column`"
+            f"{listing(rest)} are not all 0 and 1; name one with `--set csv.label_column=NAME`"
         )
     if column is None:
         if not rest:
