@@ -59,9 +59,11 @@ def plan(config: ExperimentConfig, registry: Registry) -> Plan:
     specs: dict[str, RunSpec] = {}
     for dataset in datasets:
         assert isinstance(dataset.component, Dataset)
-        for fields, named in _protocols(config, dataset, overrides, registry):
+        sources = list(overrides.variants(dataset))
+        for ref, (fields, named) in _viewed(config, dataset, sources, overrides, registry):
             # These kinds come last: a model or an optimizer may pin which one it is.
-            for first in _combinations(overrides, [[dataset], models, optimizers]):
+            for others in _combinations(overrides, [models, optimizers]):
+                first = ((dataset, ref), *others)
                 pins = _pins([offer for offer, _ in first])
                 late = [
                     _by_name(kind, pins[kind], registry) if kind in pins else named[kind]
@@ -125,7 +127,7 @@ def plan_dataset(config: ExperimentConfig, registry: Registry) -> PlannedDataset
     [dataset] = datasets
     overrides = Overrides(config.set)
     ref, *others = overrides.variants(dataset)
-    fields, named = next(_protocols(config, dataset, overrides, registry))
+    fields, named = next(_protocols(config, dataset, ref, overrides, registry))
     policy, *more = overrides.variants(named["augmentation"])
     overrides.check_all_used()
     if others or more or any(len(values) > 1 for values in overrides.protocol.values()):
@@ -283,7 +285,9 @@ def _image_size(protocol: Mapping[str, Any], chosen: Sequence[Chosen]) -> int | 
     return hints.input_size
 
 
-def _task(config: ExperimentConfig, dataset: Offer, fields: Mapping[str, Any]) -> Task:
+def _task(
+    config: ExperimentConfig, dataset: Offer, ref: ComponentRef, fields: Mapping[str, Any]
+) -> Task:
     """Return what a dataset's labels ask for, as far as can be told before it is loaded.
 
     A dataset that was prepared before is known; of others their hints say it. Where these are
@@ -293,7 +297,6 @@ def _task(config: ExperimentConfig, dataset: Offer, fields: Mapping[str, Any]) -
         return Task(fields["task"])
     component = dataset.component
     assert isinstance(component, Dataset)
-    ref = ComponentRef(dataset.name, dataset.plugin.name, component.defaults)
     request = Request(
         config.data_dir and config.data_dir.absolute(),
         on_bad=fields["on_bad"],
@@ -303,23 +306,44 @@ def _task(config: ExperimentConfig, dataset: Offer, fields: Mapping[str, Any]) -
         note = datastore.remember(dataset, ref, request)
         if note is not None:
             return Task(note["task"])
-        hints = component.hints_at(request.data_dir, {})
+        hints = component.hints_at(request.data_dir, ref.params)
     return hints.task if hints else Task.MULTI_CLASS
 
 
-def _protocols(
-    config: ExperimentConfig, dataset: Offer, overrides: Overrides, registry: Registry
-) -> Iterator[tuple[dict[str, Any], dict[str, Offer]]]:
-    """Yield each protocol: the user's values over the dataset's over the defaults.
+Named = tuple[dict[str, Any], dict[str, Offer]]
+"""A protocol's fields, and the components that they name."""
 
-    With it come the components that it names.
-    """
+
+def _viewed(
+    config: ExperimentConfig,
+    dataset: Offer,
+    sources: Sequence[ComponentRef],
+    overrides: Overrides,
+    registry: Registry,
+) -> Iterator[tuple[ComponentRef, Named]]:
+    """Yield each variant of a dataset under each protocol."""
+    for ref in sources:
+        for named in _protocols(config, dataset, ref, overrides, registry):
+            yield ref, named
+
+
+def _protocols(
+    config: ExperimentConfig,
+    dataset: Offer,
+    ref: ComponentRef,
+    overrides: Overrides,
+    registry: Registry,
+) -> Iterator[Named]:
+    """Yield each protocol: the user's values over the dataset's over the defaults."""
     assert isinstance(dataset.component, Dataset)
     recommended = _known_fields(dataset, dataset.component.recommends, "recommends")
+    tasks: dict[tuple[str, str], Task] = {}
     for combination in itertools.product(*overrides.protocol.values()):
         grid = dict(zip(overrides.protocol, combination, strict=True))
         fields = Protocol(**{**recommended, **config.protocol, **grid}).model_dump()
-        task = _task(config, dataset, fields)
+        # Looking at a large folder takes a while, and most fields do not matter to it.
+        asked = (fields["task"], fields["on_bad"])
+        task = tasks.get(asked) or tasks.setdefault(asked, _task(config, dataset, ref, fields))
         late = {kind: _by_name(kind, fields[kind], registry, task) for kind in LATE}
         loss = late["loss"]
         if not suits(loss, task):

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import copy
-import functools
 import platform
 import statistics
 import time
@@ -20,11 +19,13 @@ import time
 import numpy as np
 import torch
 
-from bench import datastore, hardware
-from bench.engine import pipeline
+from bench import datastore, hardware, selection, stored
+from bench.engine import pipeline, placement
+from bench.engine.evaluation import Question
 from bench.engine.training import Training, train
 from bench.records import ComponentRef
 from bench.registry import load_registry
+from bench.specs import Task
 from bench_optim import one_cycle
 
 
@@ -40,7 +41,13 @@ def bare_loop(model, data, orders, factors, lr):
         for indices in order:
             for group in optimizer.param_groups:
                 group["lr"] = lr * factors[step]
-            images = data.images[indices].float().div(255).sub(data.mean).div(data.std)
+            images = (
+                data.images.images.index_select(0, indices)
+                .float()
+                .div(255)
+                .sub(data.mean)
+                .div(data.std)
+            )
             loss = criterion(model(images), data.labels[indices])
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
@@ -64,9 +71,27 @@ def bench_loop(model, data, val, epochs, batch_size, factors, lr):
         device="cpu",
         precision="float32",
         select="last",
+        question=Question(Task.MULTI_CLASS, tuple(map(str, range(10)))),
     )
     result = train(job, data, val, lambda metrics: None)
     return [metrics.train_loss for metrics in result.epochs], result.evaluation_seconds
+
+
+def resident(dataset, ids):
+    """Place images and labels as a run on a CPU does."""
+    images = dataset.images("train")
+    mean, std = pipeline.shaped(*stored.channel_statistics(images, ids))
+    return pipeline.Batches(
+        images=placement.place(images, ids, "cpu", "memory"),
+        labels=torch.from_numpy(dataset.labels("train")[ids]),
+        ids=ids,
+        size=28,
+        resize="crop",
+        mean=mean,
+        std=std,
+        memory_format=torch.contiguous_format,
+        classes=len(dataset.classes),
+    )
 
 
 def main():
@@ -82,17 +107,9 @@ def main():
 
     registry = load_registry()
     offer = registry.get("dataset", "fashion-mnist-mini")
-    stored = datastore.prepare(offer, ComponentRef(offer.name, offer.plugin.name), None)
-    images, labels = stored.open("train")
-    ids = pipeline.take(labels, arguments.images, 0)
-    place = functools.partial(
-        pipeline.to_batches,
-        size=28,
-        statistics=pipeline.statistics(images, ids, "standard"),
-        device="cpu",
-        memory_format=torch.contiguous_format,
-    )
-    data, val = place(images, labels, ids), place(images, labels, ids[:16])
+    dataset = datastore.prepare(offer, ComponentRef(offer.name, offer.plugin.name))
+    ids = selection.take(dataset.labels("train"), arguments.images, 0)
+    data, val = resident(dataset, ids), resident(dataset, ids[:16])
     orders = [
         pipeline.epoch_order(len(ids), arguments.batch_size, 0, epoch)
         for epoch in range(1, arguments.epochs + 1)

@@ -334,3 +334,19 @@ def test_copies_of_an_image_stay_on_one_side_of_a_drawn_split(
     assert held.isdisjoint(image.tobytes() for image in images[others])
     test, val = ({i.tobytes() for i in images[found[f"{s}_ids"]]} for s in ("test", "val"))
     assert test.isdisjoint(val)
+
+
+def test_a_param_of_a_source_can_change_the_task_and_with_it_the_loss(
+    experiment: Experiment, tmp_path: Path
+) -> None:
+    (tmp_path / "images").mkdir()
+    lines = ["image,labels"]
+    for number, (image, digit) in enumerate(pictures(20, (0, 1, 7))):
+        image.save(tmp_path / "images" / f"{number}.png")
+        lines.append(f"{number}.png,{digit}")
+    (tmp_path / "one.csv").write_text("\n".join(lines))
+    source = f"csv:{tmp_path / 'one.csv'}"
+    record = only(experiment(datasets=source, set={"csv.multi_label": (True,)}, epochs=1))
+    assert record.environment["task"] == "multi-label"
+    assert record.spec.loss.name == "binary-cross-entropy"
+    assert only(experiment(datasets=source, epochs=1)).environment["task"] == "multi-class"

@@ -37,8 +37,8 @@ class ImageIndex:
         if missing:
             raise bench.DataError(
                 f"`{table}`: {len(missing)} of {len(names)} images are not below `{self.root}`, "
-                f"which holds {len(self.paths)}: {common.examples(missing)}; `--set csv.images=DIR` "
-                "names another folder"
+                f"which holds {len(self.paths)}: {common.examples(missing)}; "
+                "`--set csv.images=DIR` names another folder"
             )
         for name, paths in zip(names, found, strict=True):
             if len(paths) > 1:
