@@ -22,9 +22,10 @@ from rich.text import Text
 
 from bench import comparison, estimate, tables
 from bench.hookspecs import hookimpl
-from bench.leaderboard import METRIC_NAMES, Block, Leaderboard
+from bench.leaderboard import Block, Leaderboard
 from bench.plan import PlannedRun
 from bench.records import EpochMetrics, RunRecord, RunSpec, RunStatus
+from bench.rows import METRIC_NAMES
 from bench.text import duration, one_line
 
 PIPED_WIDTH = 160

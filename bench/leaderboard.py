@@ -7,115 +7,17 @@ is a row with its cause and no rank.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from bench import comparison, stats
-from bench.comparison import AnswerBook, score_of
+from bench.comparison import AnswerBook
 from bench.records import Purpose, RunRecord, RunStatus, canonical
+from bench.rows import METRIC_NAMES, Row, in_order, percent, row_of, succeeded, tell_apart
 from bench.store import Store
 
 SCHEMA = 1
-METRIC_NAMES = {"accuracy": "accuracy", "mean_average_precision": "mAP"}
-"""How tables call the metrics that rank."""
-SECONDARY = {
-    "accuracy": (),
-    "mean_average_precision": ("accuracy", "f1_macro", "f1_micro"),
-}
-"""What else a row tells of its test split, beside what ranks it."""
-
-
-@dataclass
-class Row:
-    """One cell of an experiment: its runs, aggregated over seeds.
-
-    Attributes:
-        rank: 1 for the best and all that tie with it; None where no run succeeded.
-        tie_group: 1, 2, ...; equal for rows that cannot be told apart from their group's best.
-        metric: the name of the metric that ranks.
-        score: the metric on test; its interval speaks of seeds with two or more, else of items.
-        others: further metrics on test by name, means over seeds.
-        noise: which noise the interval speaks of: `seeds` or `items`.
-        n: test items of one run.
-        shown_params: the params that tell this row from its neighbours, the optimizer's apart.
-        errors: one line for each run that failed, with its status.
-    """
-
-    dataset: str
-    model: str
-    optimizer: str
-    params: dict[str, Any]
-    protocol: dict[str, Any]
-    pinned: dict[str, Any]
-    seeds: int
-    failed: int
-    device: str
-    mode: str
-    rank: int | None = None
-    tie_group: int | None = None
-    metric: str = "accuracy"
-    score: stats.Interval | None = None
-    others: dict[str, float] = field(default_factory=dict)
-    noise: str = ""
-    n: int = 0
-    val_score: float | None = None
-    val_n: int = 0
-    log_loss: float | None = None
-    train_seconds: float | None = None
-    images_per_second: float | None = None
-    latency_ms: float | None = None
-    parameters: int | None = None
-    flops: int | None = None
-    input_size: int | None = None
-    errors: list[str] = field(default_factory=list)
-    shown_params: dict[str, Any] = field(default_factory=dict)
-    shown_optimizer_params: dict[str, Any] = field(default_factory=dict)
-    records: list[RunRecord] = field(default_factory=list, repr=False)
-
-    @property
-    def name(self) -> str:
-        """The model with the params and pins that tell the row from others."""
-        return _detailed(self.model, self.shown_params)
-
-    @property
-    def optimizer_name(self) -> str:
-        """The optimizer with the params that tell the row from others."""
-        return _detailed(self.optimizer, self.shown_optimizer_params)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the row as `leaderboard.json` holds it."""
-        metrics: dict[str, Any] = {}
-        if self.score is not None:
-            interval = self.score
-            metrics[self.metric] = {
-                "mean": interval.mean,
-                "low": interval.low,
-                "high": interval.high,
-                "n": self.n,
-                "noise": self.noise,
-            }
-            metrics[f"val_{self.metric}"] = {"mean": self.val_score, "n": self.val_n}
-            metrics["log_loss"] = {"mean": self.log_loss, "n": self.n}
-            metrics |= {name: {"mean": mean, "n": self.n} for name, mean in self.others.items()}
-        names = ("rank", "tie_group", "dataset", "model", "optimizer", "params", "protocol")
-        measured = ("train_seconds", "images_per_second", "latency_ms", "parameters", "flops")
-        return {
-            **{name: getattr(self, name) for name in names},
-            "metric": self.metric,
-            "tuned": False,
-            "trials": 0,
-            "seeds": self.seeds,
-            "failed": self.failed,
-            "metrics": metrics,
-            **{name: getattr(self, name) for name in measured},
-            "input_size": self.input_size,
-            "device": self.device,
-            "mode": self.mode,
-            "pinned": sorted(self.pinned),
-            "errors": self.errors,
-            "runs": [record.id for record in self.records],
-        }
 
 
 @dataclass
@@ -166,18 +68,6 @@ class Leaderboard:
         return {"schema": SCHEMA, "blocks": blocks, "rows": rows}
 
 
-SORTS: dict[str, tuple[Callable[[Row], Any], bool]] = {
-    "score": (lambda row: row.score.mean if row.score else None, True),
-    "val_score": (lambda row: row.val_score, True),
-    "log_loss": (lambda row: row.log_loss, False),
-    "train_seconds": (lambda row: row.train_seconds, False),
-    "images_per_second": (lambda row: row.images_per_second, True),
-    "latency_ms": (lambda row: row.latency_ms, False),
-    "parameters": (lambda row: row.parameters, False),
-}
-"""What rows can be sorted by, and whether more is better."""
-
-
 def build(records: Iterable[RunRecord], store: Store, sort: str = "score") -> Leaderboard:
     """Aggregate and rank the final runs among some records.
 
@@ -190,10 +80,10 @@ def build(records: Iterable[RunRecord], store: Store, sort: str = "score") -> Le
     book = AnswerBook(store)
     result = []
     for cells in blocks.values():
-        rows = [_row(runs, book) for runs in cells]
-        _tell_apart(rows)
+        rows = [row_of(runs, book) for runs in cells]
+        tell_apart(rows)
         _rank(rows, book)
-        block = Block("", _sorted(rows, sort))
+        block = Block("", in_order(rows, sort))
         _conclude(block, book)
         result.append(block)
     _name(result)
@@ -201,9 +91,9 @@ def build(records: Iterable[RunRecord], store: Store, sort: str = "score") -> Le
     return Leaderboard(result)
 
 
-def percent(interval: stats.Interval) -> str:
-    """Return an interval of a proportion as `78.0% (75.3 to 80.5)`."""
-    return f"{interval.mean:.1%} ({100 * interval.low:.1f} to {100 * interval.high:.1f})"
+def compare(a: Row, b: Row, book: AnswerBook) -> stats.Difference:
+    """Compare the scores of two rows of a block, as methods if seeds allow it."""
+    return comparison.compare(succeeded(a), succeeded(b), book)
 
 
 def _current(records: Iterable[RunRecord]) -> list[list[RunRecord]]:
@@ -247,89 +137,8 @@ def _block_key(record: RunRecord) -> str:
     return canonical([spec.dataset.name, content, asked, spec.mode])
 
 
-def _row(records: list[RunRecord], book: AnswerBook) -> Row:
-    records = sorted(records, key=lambda record: record.spec.seed)
-    ok = [record for record in records if comparison.is_scored(record)]
-    first = (ok or records)[0]
-    spec = first.spec
-    row = Row(
-        dataset=spec.dataset.name,
-        model=spec.model.name,
-        optimizer=spec.optimizer.name,
-        params={kind: dict(ref.params) for kind, ref in spec.components.items()},
-        protocol=dict(spec.protocol),
-        pinned=dict(spec.pinned),
-        seeds=len(ok),
-        failed=len(records) - len(ok),
-        device=str(spec.key.get("device", spec.device)),
-        mode=str(spec.mode),
-        records=records,
-        errors=_errors(records),
-    )
-    if not ok:
-        return row
-    row.metric = comparison.metric_of(first)
-    row.n = int(ok[0].metrics["test"]["n"])
-    row.score, row.noise = comparison.interval(ok, book)
-    row.val_score = _mean(score_of(record, "val") for record in ok)
-    row.others = _others(ok, row.metric)
-    row.val_n = int(ok[0].metrics["val"]["n"])
-    row.log_loss = _mean(record.metrics["test"].get("log_loss") for record in ok)
-    row.train_seconds = _mean(record.timing.get("train_seconds") for record in ok)
-    row.images_per_second = _mean(record.timing.get("images_per_second") for record in ok)
-    row.latency_ms = _mean(record.profile.get("latency_ms") for record in ok)
-    row.parameters = first.profile.get("parameters")
-    row.flops = first.profile.get("flops")
-    row.input_size = first.profile.get("input_size")
-    return row
-
-
-def _errors(records: list[RunRecord]) -> list[str]:
-    """Return each distinct failure once, with how many runs it befell."""
-    counts: dict[str, int] = {}
-    for record in records:
-        if comparison.is_scored(record):
-            continue
-        text = f"{record.status}: {record.error}" if record.error else str(record.status)
-        if record.status is RunStatus.OK:
-            text = f"its test {comparison.metric_of(record)} is no number"
-        counts[text] = counts.get(text, 0) + 1
-    return [text if times == 1 else f"{times} × {text}" for text, times in counts.items()]
-
-
-def _tell_apart(rows: list[Row]) -> None:
-    """Note in each row the params and pinned fields in which it differs from its neighbours."""
-    for row in rows:
-        for kind, params in row.params.items():
-            if kind == "dataset":
-                continue  # its content is the block's
-            alike = [
-                other.params[kind]
-                for other in rows
-                if getattr(other, kind, None) == getattr(row, kind, None)
-                and other.protocol.get(kind) == row.protocol.get(kind)
-            ]
-            for name, value in params.items():
-                if all(canonical(other.get(name)) == canonical(value) for other in alike):
-                    continue
-                if kind == "optimizer":
-                    row.shown_optimizer_params[name] = value
-                else:
-                    row.shown_params[name if kind == "model" else f"{kind}.{name}"] = value
-        for name in row.pinned:
-            row.shown_params[name] = row.protocol[name]
-
-
-def _others(records: list[RunRecord], metric: str) -> dict[str, float]:
-    """Return what else is told of a row: a tree's levels, a multi-label task's other metrics."""
-    test = records[0].metrics["test"]
-    names = [*SECONDARY[metric], *(name for name in test if name.startswith("accuracy_level_"))]
-    means = {name: _mean(r.metrics["test"].get(name) for r in records) for name in names}
-    return {name: mean for name, mean in means.items() if mean is not None}
-
-
 def _rank(rows: list[Row], book: AnswerBook) -> None:
-    ranked = _sorted([row for row in rows if row.score is not None], "score")
+    ranked = in_order([row for row in rows if row.score is not None], "score")
     groups = stats.tie_groups(len(ranked), lambda i, j: compare(ranked[i], ranked[j], book).p)
     first_of: dict[int, int] = {}
     for place, (row, group) in enumerate(zip(ranked, groups, strict=True), start=1):
@@ -337,21 +146,16 @@ def _rank(rows: list[Row], book: AnswerBook) -> None:
         row.rank = first_of.setdefault(group, place)
 
 
-def compare(a: Row, b: Row, book: AnswerBook) -> stats.Difference:
-    """Compare the scores of two rows of a block, as methods if seeds allow it."""
-    return comparison.compare(_succeeded(a), _succeeded(b), book)
-
-
 def _conclude(block: Block, book: AnswerBook) -> None:
     """Write the sentence that answers the question."""
-    ranked = _sorted([row for row in block.rows if row.rank is not None], "score")
+    ranked = in_order([row for row in block.rows if row.rank is not None], "score")
     if not ranked:
         block.answer = "no run succeeded; the status column says why"
         return
     best = ranked[0]
     assert best.score is not None
     block.metric = best.metric
-    block.gap = comparison.resolvable_gap(_succeeded(best)[0], best.score)
+    block.gap = comparison.resolvable_gap(succeeded(best)[0], best.score)
     labels = _labels(block.rows)
     leader = labels[id(best)]
     items = f"{best.n:,} test images with {_seeds(best)}"
@@ -393,11 +197,6 @@ def _labels(rows: Sequence[Row]) -> dict[int, str]:
     return result
 
 
-def _detailed(name: str, params: dict[str, Any]) -> str:
-    details = ", ".join(f"{key}={value}" for key, value in params.items())
-    return f"{name} ({details})" if details else name
-
-
 def _name(blocks: list[Block]) -> None:
     """Title each block by its dataset and the protocol fields in which blocks differ."""
     protocols = [_titled_fields(block.rows) for block in blocks]
@@ -427,33 +226,6 @@ def _titled_fields(rows: list[Row]) -> dict[str, Any]:
     content = row.records[0].spec.key.get("dataset", {}).get("fingerprint") or "unknown"
     own = {**dataset_params, "content": str(content)[:8]}
     return {**row.protocol, **row.pinned, **own, "mode": row.mode}
-
-
-def _sorted(rows: list[Row], by: str) -> list[Row]:
-    """Sort rows by a column, best first; rows without a value come last either way."""
-    value, descending = SORTS[by]
-
-    def key(row: Row) -> tuple[bool, float, str, str]:
-        number = value(row)
-        missing = number is None or math.isnan(number)
-        return (
-            missing,
-            0.0 if missing else (-number if descending else number),
-            row.name,
-            row.optimizer,
-        )
-
-    return sorted(rows, key=key)
-
-
-def _succeeded(row: Row) -> list[RunRecord]:
-    return [record for record in row.records if comparison.is_scored(record)]
-
-
-def _mean(values: Iterable[Any]) -> float | None:
-    known = [float(value) for value in values if value is not None]
-    known = [value for value in known if math.isfinite(value)]
-    return sum(known) / len(known) if known else None
 
 
 def _seeds(row: Row) -> str:

@@ -8,8 +8,9 @@ import math
 from typing import Any
 
 from bench import files
-from bench.leaderboard import METRIC_NAMES, Block, Leaderboard, Row, percent
+from bench.leaderboard import Block, Leaderboard
 from bench.records import canonical
+from bench.rows import METRIC_NAMES, Row, percent
 from bench.store import Store
 from bench.text import csv_cell, markdown_cell
 

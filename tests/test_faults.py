@@ -27,6 +27,7 @@ import bench
 from bench import files, leaderboard, tables
 from bench.api import Result
 from bench.records import ComponentRef, RunRecord, RunSpec, RunStatus
+from bench.rows import SORTS
 from bench.store import Store
 
 Experiment = Callable[..., Result]
@@ -541,7 +542,7 @@ def test_27_a_metric_that_is_no_number_is_null_in_json_and_last_in_both_orders(
         records = store.records()
         assert store.warnings == []
         assert len(records) == sum(map(len, cells))
-        for by, (value, descending) in leaderboard.SORTS.items():
+        for by, (value, descending) in SORTS.items():
             board = leaderboard.build(records, store, by)
             numbers = [value(row) for row in board.rows]
             known = [number for number in numbers if number is not None]

@@ -17,8 +17,9 @@ from samples import make_record, make_spec, write_predictions
 
 from bench import leaderboard, metrics, stats, tables
 from bench.comparison import AnswerBook
-from bench.leaderboard import Block, Leaderboard, Row, build
+from bench.leaderboard import Block, Leaderboard, build
 from bench.records import Mode, Purpose, RunRecord, RunStatus
+from bench.rows import SORTS, Row, in_order
 from bench.specs import Task
 from bench.store import Store
 
@@ -504,17 +505,15 @@ def row_with(by: str, value: float | None) -> Row:
 
 
 def test_every_sort_is_tried_here() -> None:
-    assert {*BETTER_IS_MORE} == {*leaderboard.SORTS}
+    assert {*BETTER_IS_MORE} == {*SORTS}
 
 
 @pytest.mark.parametrize("by", BETTER_IS_MORE)
 @given(values=st.lists(st.none() | st.floats(), max_size=6))
 @settings(deadline=None)
 def test_the_best_comes_first_and_nan_last(by: str, values: list[float | None]) -> None:
-    value_of = leaderboard.SORTS[by][0]
-    ordered = [
-        value_of(row) for row in leaderboard._sorted([row_with(by, value) for value in values], by)
-    ]
+    value_of = SORTS[by][0]
+    ordered = [value_of(row) for row in in_order([row_with(by, value) for value in values], by)]
     numbers = [value for value in ordered if value is not None and not math.isnan(value)]
     assert len(ordered) == len(values)
     assert ordered[: len(numbers)] == sorted(numbers, reverse=BETTER_IS_MORE[by])

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from bench import leaderboard, tables
+from bench import leaderboard, rows, tables
 from bench.cli.common import print_json, print_warnings, results_option
 from bench.store import Store
 
@@ -18,7 +18,7 @@ FORMATS = ("table", "md", "csv", "json")
 @click.option("--format", "form", type=click.Choice(FORMATS), default="table", help="How to print.")
 @click.option(
     "--sort",
-    type=click.Choice(list(leaderboard.SORTS)),
+    type=click.Choice(list(rows.SORTS)),
     default="score",
     show_default=True,
     help="Column to order rows by; ranks stay those of the test score.",
