@@ -11,6 +11,7 @@ import re
 import shutil
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -85,14 +86,18 @@ def entries() -> Iterator[Entry]:
     root = files.cache_folder()
     for fingerprint in _folders(root / "datasets"):
         if fingerprint.name.startswith(".writing-"):
-            yield _entry(fingerprint, "unfinished dataset")
+            yield from _entry(fingerprint, "unfinished dataset")
             continue
-        for variant in _folders(fingerprint):
-            yield _entry(variant, f"dataset {fingerprint.name[:12]} at {variant.name}")
-    for folder in _folders(root / "extracted"):
-        yield _entry(folder, f"extracted archive {folder.name}")
-    for folder in _folders(root / "data"):
-        yield _entry(folder, f"download {folder.name}")
+        variants = _folders(fingerprint)
+        for variant in variants:
+            yield from _entry(variant, f"dataset {fingerprint.name[:12]} at {variant.name}")
+        if not variants:
+            yield from _entry(fingerprint, f"dataset {fingerprint.name[:12]}, its files listed")
+    for name, what in (("extracted", "unpacked archive"), ("data", "download")):
+        for folder in _folders(root / name):
+            yield from _entry(folder, f"{what} {folder.name}")
+    for folder in _folders(root / "downloads"):
+        yield from _entry(folder, f"download {folder.name}")
 
 
 def remove(entry: Entry) -> None:
@@ -101,17 +106,23 @@ def remove(entry: Entry) -> None:
     Raises:
         StoreError: it cannot be removed.
     """
+    above = entry.path.parent
+    within = above.parent.name == "datasets"
     try:
-        # The description goes first: a folder without one is not taken for whole.
-        (entry.path / "about.json").unlink(missing_ok=True)
-        shutil.rmtree(entry.path)
-        if entry.path.parent.parent.name == "datasets" and not any(_folders(entry.path.parent)):
-            shutil.rmtree(entry.path.parent)
+        with files.lock(above.with_name(f"{above.name}.lock")) if within else nullcontext():
+            # The description goes first: a folder without one is not taken for whole.
+            (entry.path / "about.json").unlink(missing_ok=True)
+            shutil.rmtree(entry.path)
+            if within and not any(_folders(above)):
+                shutil.rmtree(above)
+    except FileNotFoundError:
+        return  # another process was quicker
     except OSError as error:
         raise StoreError(f"cannot remove `{entry.path}`: {error.strerror or error}") from error
 
 
-def _entry(folder: Path, what: str) -> Entry:
+def _entry(folder: Path, what: str) -> Iterator[Entry]:
+    """Yield an entry, unless another process removes it meanwhile."""
     size = 0
     for path in folder.rglob("*"):
         try:
@@ -120,8 +131,11 @@ def _entry(folder: Path, what: str) -> Entry:
         except OSError:
             continue
     marker = folder / "used"
-    stamp = (marker if marker.exists() else folder).stat().st_mtime
-    return Entry(folder, size, max(0.0, time.time() - stamp), what)
+    try:
+        stamp = (marker if marker.exists() else folder).stat().st_mtime
+    except FileNotFoundError:
+        return
+    yield Entry(folder, size, max(0.0, time.time() - stamp), what)
 
 
 def _folders(folder: Path) -> list[Path]:

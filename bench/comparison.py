@@ -48,12 +48,24 @@ class AnswerBook:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._known: dict[str, Answers | None] = {}
+        self._samples: dict[str, npt.NDArray[np.float64]] = {}
 
     def of(self, record: RunRecord) -> Answers | None:
         """Return a run's answers, or None where they cannot be read."""
         if record.id not in self._known:
             self._known[record.id] = self._read(record.id)
         return self._known[record.id]
+
+    def samples(self, record: RunRecord) -> npt.NDArray[np.float64] | None:
+        """Return bootstrap samples of a run's mean average precision; runs on one set pair."""
+        answers = self.of(record)
+        if answers is None or answers.probabilities is None:
+            return None
+        if record.id not in self._samples:
+            self._samples[record.id] = stats.bootstrap_average_precision(
+                answers.labels, answers.probabilities
+            )
+        return self._samples[record.id]
 
     def _read(self, run_id: str) -> Answers | None:
         path = self._store.folder(run_id) / "predictions.npz"
@@ -99,10 +111,9 @@ def interval(records: Sequence[RunRecord], book: AnswerBook) -> tuple[stats.Inte
     if metric_of(records[0]) == "accuracy":
         n = int(records[0].metrics["test"]["n"])
         return stats.wilson(round(scores[0] * n), n), "items"
-    answers = book.of(records[0])
-    if answers is None or answers.probabilities is None:
+    samples = book.samples(records[0])
+    if samples is None:
         return stats.Interval(scores[0], 0.0, 1.0), "items"  # nothing is known but the range
-    [samples] = stats.bootstrap_average_precision(answers.labels, [answers.probabilities])
     return stats.percentile_interval(scores[0], samples), "items"
 
 
@@ -123,10 +134,10 @@ def compare(
             for r in (ok_a[0], ok_b[0])
         ]
         return stats.proportions(*counts[0], *counts[1])
-    if a is None or b is None or a.probabilities is None or b.probabilities is None or not same:
+    first, second = book.samples(ok_a[0]), book.samples(ok_b[0])
+    if first is None or second is None or not same:
         # Without the predictions nothing tells the two apart.
         return stats.Difference(scores[0][0] - scores[1][0], -1.0, 1.0, 1.0, "none")
-    first, second = stats.bootstrap_average_precision(a.labels, [a.probabilities, b.probabilities])
     return stats.paired_bootstrap(scores[0][0] - scores[1][0], first - second)
 
 

@@ -4,9 +4,9 @@
         about.json  {split}.labels.npy       classes, task, counts; labels
         copies.npy                           which images are copies of which
         <variant>/{split}.images.npy         its images at one size, memory-mapped by every worker
-        <variant>.files/paths.json           its images left in their files
     <cache>/sources/<key>.json               which source gave which content
     <cache>/sources/<key>.names.json         what the source calls the items
+    <cache>/sources/<key>.<variant>.files.json   its image files, where these are decoded each time
 
 A note remembers which source gave which content, so that the next command knows a dataset's
 fingerprint without loading it.
@@ -78,11 +78,16 @@ def recall(offer: Offer, ref: ComponentRef, request: Request) -> StoredDataset |
     try:
         shapes = Shapes(tuple(note["uniform"] or ()) or None, note["gray"], note["edge"])
         shape = geometry(shapes, note["image_size"], request)
-        # Images that did not fit once may do so now.
-        streamed = note["in_files"] and (
-            request.stream or not cache.fits(note["items"] * shape.bytes_each)
-        )
-        return open_stored(note["fingerprint"], shape.variant, streamed=streamed)
+        listed = _listed(source_key(offer, ref, request), shape.variant)
+        if request.stream and note["in_files"]:
+            return open_stored(note["fingerprint"], shape.variant, listed)
+        try:
+            return open_stored(note["fingerprint"], shape.variant)
+        except StoreError:
+            # Images that did not fit once may do so now.
+            if cache.fits(note["items"] * shape.bytes_each):
+                return None
+            return open_stored(note["fingerprint"], shape.variant, listed)
     except (ValueError, KeyError, TypeError, StoreError):
         return None
 
@@ -97,9 +102,7 @@ def notes(offer: Offer, ref: ComponentRef, request: Request) -> list[str]:
             f"{listing(skipped, 3)}"
         )
     if excluded := note.get("excluded"):
-        found.append(
-            f"up to {excluded} file(s) of `{ref.name}` are left out by `{request.exclude}`"
-        )
+        found.append(f"{excluded} file(s) of `{ref.name}` are left out by `{request.exclude}`")
     if repeated := note.get("repeated"):
         text = f"{repeated} image(s) of `{ref.name}` come more than once"
         if conflicts := note.get("conflicts"):
@@ -145,16 +148,20 @@ def prepare(
             warnings.simplefilter("always", UserWarning)
             splits, where = load(offer, ref, request.data_dir)
         said = list(dict.fromkeys(one_line(str(each.message)) for each in caught))
-        left_out = excluded(request)
-        written = write(
-            intake.receive(intake.leave_out(splits, left_out), where), request, progress
-        )
-        # The key is taken again: a download during `load` may have made files to stamp.
-        note = _note(source_key(offer, ref, request))
-        files.write_text(note.with_suffix(".names.json"), files.dump_json(written.names))
-        about = {"dataset": ref.name, "excluded": len(left_out), "warnings": said}
-        files.write_json(note, {**about, **written.note})
-        return written.stored
+        # Taken again: a download during `load` may have made files to stamp.
+        key = source_key(offer, ref, request)
+        splits, left_out = intake.leave_out(splits, excluded(request), where)
+        written = write(intake.receive(splits, where), request, progress)
+        if source_key(offer, ref, request) != key:
+            raise DataError(f"the files of {where} changed while they were read; run it again")
+        files.write_text(_note(key).with_suffix(".names.json"), files.dump_json(written.names))
+        listed = None
+        if written.files is not None:
+            listed = _listed(key, written.variant)
+            files.write_text(listed, files.dump_json(written.files))
+        about = {"dataset": ref.name, "excluded": left_out, "warnings": said}
+        files.write_json(_note(key), {**about, **written.note})
+        return open_stored(written.fingerprint, written.variant, listed)
 
 
 def load(offer: Offer, ref: ComponentRef, data_dir: Path | None) -> tuple[Any, str]:
@@ -192,8 +199,14 @@ def excluded(request: Request) -> frozenset[str]:
 
 def describe(stored: StoredDataset) -> dict[str, Any]:
     """Return the plain data that a worker hands back about a stored dataset."""
-    return {**dataclasses.asdict(stored), "folder": str(stored.folder), "task": str(stored.task)}
+    plain = {**dataclasses.asdict(stored), "folder": str(stored.folder), "task": str(stored.task)}
+    return {**plain, "files": str(stored.files) if stored.files else None}
 
 
 def _note(key: str) -> Path:
     return files.cache_folder() / "sources" / f"{key}.json"
+
+
+def _listed(key: str, variant: str) -> Path:
+    """Return where the files of a source are listed that are decoded each time."""
+    return files.cache_folder() / "sources" / f"{key}.{variant}.files.json"

@@ -85,7 +85,9 @@ def read_header(path: Path) -> Header:
     """
     with _opened(path) as image:
         width, height = image.size
-        if image.getexif().get(_EXIF_ORIENTATION) in _SIDEWAYS:
+        # A PNG would be decoded to look for EXIF data behind its pixels.
+        told = image.format != "PNG" or "exif" in image.info
+        if told and image.getexif().get(_EXIF_ORIENTATION) in _SIDEWAYS:
             width, height = height, width
         frames = int(getattr(image, "n_frames", 1))
         return Header(width, height, image.mode, image.format or "", frames)
@@ -113,16 +115,17 @@ def to_pixels(image: Image.Image) -> Pixels:
     image.load()
     image = ImageOps.exif_transpose(image)
     if image.mode.startswith("I"):
-        return _eight_bits(np.asarray(image))
+        return _eight_bits(np.asarray(image), image.mode)
     if image.mode == "F":
         raise ValueError("holds floats, which have no fixed range; make it a picture of 8 bits")
-    if image.mode in ("1", "L"):
+    if image.mode in ("1", "L") and "transparency" not in image.info:
         return np.asarray(image.convert("L"))
+    gray = image.mode in ("1", "L")
     if image.mode in ("LA", "La", "RGBA", "RGBa", "PA") or "transparency" in image.info:
         image = image.convert("RGBA")
         background = Image.new("RGBA", image.size, "white")
         image = Image.alpha_composite(background, image)
-    return np.asarray(image.convert("RGB"))
+    return np.asarray(image.convert("L" if gray else "RGB"))
 
 
 def with_channels(pixels: Pixels, channels: int) -> Pixels:
@@ -211,8 +214,13 @@ def _why(path: Path, error: Exception) -> str:
     return f"is damaged: {one_line(str(error) or type(error).__name__, 120)}"
 
 
-def _eight_bits(values: npt.NDArray[Any]) -> Pixels:
-    """Return the upper byte of 16-bit gray values; Pillow would cut everything above 255."""
+def _eight_bits(values: npt.NDArray[Any], mode: str) -> Pixels:
+    """Return the upper byte of 16-bit gray values; Pillow would cut everything above 255.
+
+    Of 32-bit files, those that use 8 bits only are taken as they are.
+    """
     if values.size and (values.min() < 0 or values.max() > 0xFFFF):
         raise ValueError("holds more than 16 bits a pixel; make it a picture of 8 bits")
+    if mode == "I" and values.size and values.max() <= 0xFF:
+        return values.astype(np.uint8)
     return (values >> 8).astype(np.uint8)

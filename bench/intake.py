@@ -14,11 +14,13 @@ import numpy.typing as npt
 
 from bench import decoding, hardware
 from bench.decoding import Pixels, UnreadableImage
-from bench.errors import PluginError
+from bench.errors import ConfigError, DataError, PluginError
 from bench.parts import ArrayPart, FilesPart, Labels, Part, part_of
 from bench.specs import Files, Splits, Task
 
 SPLITS = ("train", "val", "test")
+HEADERS = 4096
+"""Files whose headers are read before the next are asked for."""
 DEFAULT_EDGE = 224
 """Images that differ in size are stored no larger than this unless somebody asks for it."""
 Progress = Callable[[int, int], None]
@@ -81,17 +83,23 @@ class Survey:
     bad: dict[str, dict[int, str]] = field(default_factory=dict)
 
 
-def leave_out(splits: Any, exclude: frozenset[str]) -> Any:
-    """Return splits without the files of these names or paths."""
+def leave_out(splits: Any, exclude: frozenset[str], where: str) -> tuple[Any, int]:
+    """Return splits without the files of these names or paths, and how many were left out.
+
+    Raises:
+        ConfigError: the dataset has no files.
+    """
     if not isinstance(splits, Splits) or not exclude:
-        return splits
-
-    def kept(content: Any) -> Any:
-        return _without(content, exclude) if isinstance(content, Files) else content
-
-    return dataclasses.replace(
-        splits, train=kept(splits.train), val=kept(splits.val), test=kept(splits.test)
-    )
+        return splits, 0
+    kept = {split: getattr(splits, split) for split in SPLITS}
+    if not any(isinstance(content, Files) for content in kept.values()):
+        raise ConfigError(f"{where} holds no files that `--exclude` could name; leave it out")
+    count = 0
+    for split, content in kept.items():
+        if isinstance(content, Files):
+            kept[split] = _without(content, exclude)
+            count += len(content) - len(kept[split])
+    return dataclasses.replace(splits, **kept), count
 
 
 def receive(splits: Any, where: str) -> Intake:
@@ -171,12 +179,12 @@ def survey(parts: Mapping[str, Part], *, read: bool = False) -> Survey:
             height, width = part.images.shape[1:3]
             gray = part.images.ndim == 3 or part.images.shape[3] == 1
             sizes.append(np.array([[height, width, gray]]).repeat(len(part), 0))
-        elif isinstance(part, FilesPart):
+        elif isinstance(part, FilesPart) and not read:
             found, bad[split] = _headers(part)
             sizes.append(found)
         elif read:
-            pixels = (part.read(index)[0] for index in range(len(part)))
-            sizes.append(np.array([[*array.shape[:2], array.ndim == 2] for array in pixels]))
+            found, bad[split] = _read_sizes(part)
+            sizes.append(found)
         else:
             return Survey(None)
     table = np.concatenate(sizes)
@@ -216,19 +224,53 @@ def _without(files: Files, exclude: frozenset[str]) -> Files:
     )
 
 
+def first_shapes(part: Part) -> Shapes:
+    """Return what the first image of a split makes likely of all.
+
+    Raises:
+        DataError: none can be read.
+    """
+    why = ""
+    for index in range(len(part)):
+        try:
+            return Shapes.of_one(part.read(index)[0])
+        except DataError as error:
+            why = why or str(error)
+    raise DataError(why)
+
+
 def _headers(part: FilesPart) -> tuple[npt.NDArray[np.int64], dict[int, str]]:
-    def look(index: int) -> tuple[int, int, bool] | str:
+    """Return height, width and grayness by the headers, (N, 3), and what is wrong by place."""
+    sizes = np.zeros((len(part), 3), np.int64)
+    bad: dict[int, str] = {}
+
+    def look(index: int) -> None:
         try:
             header = decoding.read_header(Path(part.files.paths[index]))
         except UnreadableImage as error:
-            return error.why
-        return header.height, header.width, header.gray
+            bad[index] = error.why
+        else:
+            sizes[index] = header.height, header.width, header.gray
 
     with ThreadPoolExecutor(hardware.cpu_count()) as pool:
-        found = list(pool.map(look, range(len(part)), chunksize=256))
-    sizes = [facts for facts in found if not isinstance(facts, str)]
-    bad = {index: facts for index, facts in enumerate(found) if isinstance(facts, str)}
-    return np.array(sizes, np.int64).reshape(-1, 3), bad
+        for start in range(0, len(part), HEADERS):
+            for _ in pool.map(look, range(start, min(start + HEADERS, len(part)))):
+                pass
+    return np.delete(sizes, sorted(bad), 0), dict(sorted(bad.items()))
+
+
+def _read_sizes(part: Part) -> tuple[npt.NDArray[np.int64], dict[int, str]]:
+    """Return the same by reading every image."""
+    sizes = np.zeros((len(part), 3), np.int64)
+    bad: dict[int, str] = {}
+    for index in range(len(part)):
+        try:
+            pixels, _ = part.read(index)
+        except DataError as error:
+            bad[index] = error.why if isinstance(error, UnreadableImage) else str(error)
+        else:
+            sizes[index] = *pixels.shape[:2], pixels.ndim == 2
+    return np.delete(sizes, sorted(bad), 0), bad
 
 
 def _spread(lengths: npt.NDArray[np.int64]) -> tuple[int, int, int]:

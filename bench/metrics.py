@@ -6,6 +6,7 @@ the file gets the same number. All averages are named; none is a mean of batch m
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -40,7 +41,7 @@ def compute(
         task: what is said of an image.
         labels: (N,) integers, or (N, C) of 0 and 1 for a multi-label task.
         predicted: of the same shape: the class, or for each label whether it is said.
-        probabilities: (N, C) float16, as stored.
+        probabilities: (N, C), as stored: float16, float32 for a multi-label task.
         classes: names of the C classes.
         taxonomy: for a hierarchical task, the path from the top of the tree to each class.
     """
@@ -51,13 +52,15 @@ def compute(
     if task is Task.BINARY:
         result |= _second_class(labels, predicted)
     if task is Task.HIERARCHICAL:
-        result |= _levels(labels, exact, taxonomy)
+        result |= _levels(labels, predicted, exact, taxonomy)
     return result
 
 
 def score(metrics: Mapping[str, Any]) -> float:
     """Return the metric that selects, the higher the better; 0 where there is none."""
-    return float(metrics.get("mean_average_precision", metrics.get("accuracy")) or 0.0)
+    found = metrics.get("mean_average_precision", metrics.get("accuracy"))
+    # NaN: no item of the split has any label.
+    return 0.0 if found is None or math.isnan(found) else float(found)
 
 
 def hits(labels: Array, predicted: Array) -> npt.NDArray[np.bool_]:
@@ -73,8 +76,13 @@ def best_threshold(labels: Array, probabilities: Array) -> float:
     labels would fit the noise of a small val split. Of equals the one nearest to 0.5 is taken.
     """
     candidates = sorted(np.round(np.arange(0.05, 0.951, 0.05), 2), key=lambda t: abs(t - 0.5))
-    scores = [_f1(labels, probabilities >= candidate).mean() for candidate in candidates]
+    scores = [_f1(labels, said(probabilities, candidate)).mean() for candidate in candidates]
     return float(candidates[int(np.argmax(scores))])
+
+
+def said(probabilities: Array, threshold: float) -> npt.NDArray[np.bool_]:
+    """Return which labels count as present, (N, C), from their stored probabilities."""
+    return np.asarray(probabilities.astype(np.float64) >= threshold)
 
 
 def average_precision(truth: Array, scores: Array, weights: Array) -> Array:
@@ -117,16 +125,16 @@ def _single_label(labels: Array, predicted: Array, probabilities: Array) -> dict
 
 def _second_class(labels: Array, predicted: Array) -> dict[str, float]:
     """Return precision, recall and F1 of the second class, which counts as positive."""
-    truth, said = (labels == 1)[:, None], (predicted == 1)[:, None]
+    truth, claimed = (labels == 1)[:, None], (predicted == 1)[:, None]
     return {
-        "precision": float(_ratio((truth & said).sum(0), said.sum(0))[0]),
-        "recall": float(_ratio((truth & said).sum(0), truth.sum(0))[0]),
-        "f1": float(_f1(truth, said)[0]),
+        "precision": float(_ratio((truth & claimed).sum(0), claimed.sum(0))[0]),
+        "recall": float(_ratio((truth & claimed).sum(0), truth.sum(0))[0]),
+        "f1": float(_f1(truth, claimed)[0]),
     }
 
 
 def _levels(
-    labels: Array, probabilities: Array, taxonomy: Sequence[Sequence[str]]
+    labels: Array, predicted: Array, probabilities: Array, taxonomy: Sequence[Sequence[str]]
 ) -> dict[str, float]:
     """Return the accuracy at each level of the tree, from the top (1) to the leaves.
 
@@ -142,7 +150,9 @@ def _levels(
         summed = np.zeros((len(labels), len(nodes)))
         for leaf, node in enumerate(node_of):
             summed[:, node] += probabilities[:, leaf]
-        right = summed.argmax(1) == node_of[labels]
+        # Where every leaf is its own node, what is said of it stands.
+        own = len(nodes) == len(taxonomy)
+        right = (node_of[predicted] if own else summed.argmax(1)) == node_of[labels]
         result[f"accuracy_level_{level}"] = float(right.mean())
     return result
 
@@ -150,10 +160,10 @@ def _levels(
 def _multi_label(
     labels: Array, predicted: Array, probabilities: Array, classes: Sequence[str]
 ) -> dict[str, Any]:
-    truth, said = labels.astype(bool), predicted.astype(bool)
-    both = (truth & said).sum(0)
-    precision, recall = _ratio(both, said.sum(0)), _ratio(both, truth.sum(0))
-    f1 = _f1(truth, said)
+    truth, claimed = labels.astype(bool), predicted.astype(bool)
+    both = (truth & claimed).sum(0)
+    precision, recall = _ratio(both, claimed.sum(0)), _ratio(both, truth.sum(0))
+    f1 = _f1(truth, claimed)
     once = np.ones((1, len(labels)))
     average = np.array(
         [
@@ -168,9 +178,9 @@ def _multi_label(
         mean_average = float(np.nanmean(average))
     return {
         "mean_average_precision": mean_average,
-        "accuracy": float(hits(truth, said).mean()),
+        "accuracy": float(hits(truth, claimed).mean()),
         "f1_macro": float(f1.mean()),
-        "f1_micro": float(_ratio(2 * both.sum(keepdims=True), said.sum() + truth.sum())[0]),
+        "f1_micro": float(_ratio(2 * both.sum(keepdims=True), claimed.sum() + truth.sum())[0]),
         "log_loss": float(-np.log(np.maximum(likelihood, tiny)).mean()),
         "n": len(labels),
         "per_class": {
@@ -186,10 +196,10 @@ def _multi_label(
     }
 
 
-def _f1(labels: Array, said: Array) -> Array:
+def _f1(labels: Array, claimed: Array) -> Array:
     """Return the F1 of each column; 0 where a label is neither there nor said."""
     truth = labels.astype(bool)
-    return _ratio(2 * (truth & said).sum(0), truth.sum(0) + said.sum(0))
+    return _ratio(2 * (truth & claimed).sum(0), truth.sum(0) + claimed.sum(0))
 
 
 def _ratio(part: Array, whole: Array) -> Array:

@@ -287,8 +287,8 @@ def _image_size(protocol: Mapping[str, Any], chosen: Sequence[Chosen]) -> int | 
 
 def _task(
     config: ExperimentConfig, dataset: Offer, ref: ComponentRef, fields: Mapping[str, Any]
-) -> Task:
-    """Return what a dataset's labels ask for, as far as can be told before it is loaded.
+) -> Task | None:
+    """Return what a dataset's labels ask for; None where only loading it will tell.
 
     A dataset that was prepared before is known; of others their hints say it. Where these are
     wrong or missing, the plan is made again once the dataset is prepared.
@@ -307,7 +307,7 @@ def _task(
         if note is not None:
             return Task(note["task"])
         hints = component.hints_at(request.data_dir, ref.params)
-    return hints.task if hints else Task.MULTI_CLASS
+    return hints.task if hints else None
 
 
 Named = tuple[dict[str, Any], dict[str, Offer]]
@@ -337,16 +337,19 @@ def _protocols(
     """Yield each protocol: the user's values over the dataset's over the defaults."""
     assert isinstance(dataset.component, Dataset)
     recommended = _known_fields(dataset, dataset.component.recommends, "recommends")
-    tasks: dict[tuple[str, str], Task] = {}
+    tasks: dict[tuple[str, str], Task | None] = {}
     for combination in itertools.product(*overrides.protocol.values()):
         grid = dict(zip(overrides.protocol, combination, strict=True))
         fields = Protocol(**{**recommended, **config.protocol, **grid}).model_dump()
         # Looking at a large folder takes a while, and most fields do not matter to it.
         asked = (fields["task"], fields["on_bad"])
-        task = tasks.get(asked) or tasks.setdefault(asked, _task(config, dataset, ref, fields))
-        late = {kind: _by_name(kind, fields[kind], registry, task) for kind in LATE}
+        if asked not in tasks:
+            tasks[asked] = _task(config, dataset, ref, fields)
+        task = tasks[asked]
+        likely = task or Task.MULTI_CLASS
+        late = {kind: _by_name(kind, fields[kind], registry, likely) for kind in LATE}
         loss = late["loss"]
-        if not suits(loss, task):
+        if task is not None and not suits(loss, task):
             fit = [offer.name for offer in registry.offers("loss") if suits(offer, task)]
             raise UsageError(
                 f"loss `{loss.name}` is not for a {task} task, as dataset `{dataset.name}` is; "

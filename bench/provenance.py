@@ -26,8 +26,9 @@ from typing import Any
 from bench.errors import BenchError
 from bench.records import RunSpec, digest
 from bench.registry import Registry
+from bench.specs import Model
 
-LIBRARIES = ("torch", "torchvision", "timm", "numpy")
+LIBRARIES = ("torch", "torchvision", "timm", "numpy", "pillow", "scipy")
 KEY_SCHEMA = 1
 STORING = (
     *("datastore", "decoding", "geometry", "intake", "metrics", "parts", "selection"),
@@ -67,9 +68,16 @@ def complete(
         components["dataset"] = {**name, "fingerprint": fingerprint, "variant": variant}
     else:
         components["dataset"] |= {"fingerprint": None, "variant": None}
+    model = registry.of("model", spec.model).component
+    assert isinstance(model, Model)
+    # What else of a model decides on a result: its own normalisation, and the size it prefers.
+    components["model"]["native_size"] = model.hints.input_size if model.hints else None
+    if model.preprocessing is not None and spec.protocol.get("normalize") == "model":
+        components["model"]["preprocessing"] = component_source(model.preprocessing)
     key = {
         "schema": KEY_SCHEMA,
         **components,
+        "image_size": spec.image_size,
         "protocol": dict(spec.protocol),
         "seed": spec.seed,
         "purpose": str(spec.purpose),

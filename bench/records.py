@@ -104,7 +104,7 @@ class ComponentRef:
 
 COMPONENT_KINDS = ("dataset", "model", "optimizer", "schedule", "loss", "augmentation")
 """The kinds of which every run has one."""
-_PLACES = ("data_dir", "exclude", "image_size", "placement")
+_PLACES = ("data_dir", "exclude", "image_size", "placement", "files")
 
 
 @dataclass(frozen=True)
@@ -116,10 +116,11 @@ class RunSpec:
         pinned: the protocol fields that a component fixed, with the values they would have had.
         device: `cpu` or `cuda`.
         data_dir: where the user keeps datasets; no part of the run's identity, and neither are
-            the next three, but as far as they change the stored content.
+            the next four, but as far as they change the stored content.
         exclude: a file that names image files to leave out.
         image_size: height and width that images of different sizes are to be stored at, pixels.
         placement: where images are to be during the run.
+        files: lists the image files of a dataset that is not stored decoded.
         key: all that can change the result (see `bench.provenance`); empty until the dataset's
             fingerprint and the device's name are known.
     """
@@ -140,6 +141,7 @@ class RunSpec:
     exclude: str | None = None
     image_size: int | None = None
     placement: str = "auto"
+    files: str | None = None
     key: Mapping[str, Any] = field(default_factory=dict)
 
     @property

@@ -23,7 +23,7 @@ import filelock
 from bench import estimate, provenance
 from bench.config import ExperimentConfig
 from bench.dispatch import Claim, Dispatcher, Task
-from bench.errors import EnvironmentFailure
+from bench.errors import EnvironmentFailure, UsageError
 from bench.plan import PlannedRun, plan, stored_dataset
 from bench.records import (
     ComponentRef,
@@ -38,6 +38,9 @@ from bench.registry import Offer, Registry, stdout_to_stderr
 from bench.specs import Executor, ExecutorSession
 from bench.store import Store, prune_weights
 from bench.text import duration, one_line
+
+Content = tuple[str, str, str | None]
+"""Of a stored dataset: fingerprint, variant, and the list of its files if it is not decoded."""
 
 
 class Observer(Protocol):
@@ -147,31 +150,46 @@ class Runner:
 
         A dataset that cannot be prepared fails its own runs; the others go on.
         """
-        contents: dict[str, tuple[str, str] | None] = {}
+        contents: dict[str, Content | None] = {}
         missing: dict[str, RunSpec] = {}
         for spec in specs:
             source = spec.source
             if source in contents:
                 continue
             stored = stored_dataset(self._component("dataset", spec.dataset), spec)
-            contents[source] = (stored.fingerprint, stored.variant) if stored else None
+            if stored is None:
+                contents[source] = None
+            else:
+                listed = str(stored.files) if stored.files else None
+                contents[source] = (stored.fingerprint, stored.variant, listed)
             if stored is None:
                 missing[source] = spec
         errors = self._store_datasets(missing, contents)
         if missing:
             # Now it is known what their labels ask for, and so which loss is the default.
-            again = plan(self._config, self._registry).runs
-            specs = [dataclasses.replace(spec, device=specs[0].device) for spec in again]
+            specs = self._plan_again(specs)
         completed = []
         for spec in specs:
-            spec = provenance.complete(spec, self._registry, contents[spec.source], device_name)
+            content = contents[spec.source]
+            if content is not None:
+                spec = dataclasses.replace(spec, files=content[2])
+            told = content[:2] if content else None
+            spec = provenance.complete(spec, self._registry, told, device_name)
             completed.append(spec)
             if spec.source in errors:
                 self._finish(_record(spec, RunStatus.FAILED, errors[spec.source], {}))
         return completed
 
+    def _plan_again(self, specs: list[RunSpec]) -> list[RunSpec]:
+        """Return the runs as they are planned now, on the device that the workers have."""
+        try:
+            again = plan(self._config, self._registry).runs
+        except UsageError:
+            return specs  # what does not suit a dataset fails its own runs, each with the reason
+        return [dataclasses.replace(spec, device=specs[0].device) for spec in again]
+
     def _store_datasets(
-        self, missing: dict[str, RunSpec], contents: dict[str, tuple[str, str] | None]
+        self, missing: dict[str, RunSpec], contents: dict[str, Content | None]
     ) -> dict[str, str]:
         """Have workers store datasets; note their contents and return the errors by source."""
         requests = []
@@ -186,7 +204,7 @@ class Runner:
                 errors[source] = error
                 continue
             stored = result["dataset"]
-            contents[source] = stored["fingerprint"], stored["variant"]
+            contents[source] = stored["fingerprint"], stored["variant"], stored["files"]
             for note in result["notes"]:
                 self._observer.message(f"  {note}")
         return errors

@@ -108,8 +108,9 @@ def select(stored: StoredDataset, protocol: Mapping[str, Any], where: str) -> Se
 def take(labels: Labels, count: int, seed: int) -> Indices:
     """Return a seeded, stratified choice of `count` items, in their stored order.
 
-    Each class gets its share, rounded by the largest remainder, so that shares add up. Where an
-    image may have several labels, each set of labels is a class of its own.
+    Each class gets its share, rounded by the largest remainder, so that shares add up; of equal
+    remainders chance decides. Where an image may have several labels, each set of labels is a class
+    of its own.
     """
     if count >= len(labels):
         return np.arange(len(labels), dtype=np.int64)
@@ -119,7 +120,9 @@ def take(labels: Labels, count: int, seed: int) -> Indices:
     exact = sizes * (count / len(labels))
     shares = np.floor(exact).astype(np.int64)
     missing = count - int(shares.sum())
-    shares[np.argsort(shares - exact, kind="stable")[:missing]] += 1
+    # Ties are common where classes are small or equal; their order must not favour the first.
+    ranked = np.lexsort((generator.permutation(len(exact)), np.round(shares - exact, 9)))
+    shares[ranked[:missing]] += 1
     chosen = [
         generator.permutation(np.flatnonzero(strata == label))[:share]
         for label, share in zip(classes, shares, strict=True)
@@ -168,6 +171,9 @@ class _View:
         labels: Labels = self.stored.labels(split)
         ids = np.arange(len(labels), dtype=np.int64)
         if labels.ndim == 2:
+            if self.chosen is not None:
+                labels = np.ascontiguousarray(labels[:, list(self.chosen)])
+                ids, labels = ids[labels.any(1)], labels[labels.any(1)]
             return Subset(split, ids, self._of_sets(labels), origin)
         if self.chosen is not None:
             places = np.full(len(self.stored.classes), -1, np.int64)
@@ -179,9 +185,7 @@ class _View:
         return Subset(split, ids, labels, origin)
 
     def _of_sets(self, labels: Labels) -> Labels:
-        """Return labels (N, C) for the chosen classes; (N,) for a task with one label an image."""
-        if self.chosen is not None:
-            labels = np.ascontiguousarray(labels[:, list(self.chosen)])
+        """Return labels (N, C) as they are; (N,) for a task with one label an image."""
         if self.task is Task.MULTI_LABEL:
             return labels
         wrong = int((labels.sum(1) != 1).sum())
@@ -199,7 +203,8 @@ def _official(view: _View, stored: StoredDataset, protocol: Mapping[str, Any]) -
     splits = {split: view.subset(split, "official") for split in stored.counts}
     train = splits["train"]
     if "test" not in splits:
-        train, splits["test"] = _parted(stored, train, TEST_PART, seed, "all")
+        of = "train" if "val" in splits else "all"
+        train, splits["test"] = _parted(stored, train, TEST_PART, seed, of)
     if "val" not in splits:
         if protocol["limit"]:
             train = _limited(train, protocol["limit"], seed)

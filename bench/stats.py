@@ -18,6 +18,8 @@ from bench import metrics
 
 LEVEL = 0.95
 ALPHA = 1 - LEVEL
+BLOCK_VALUES = 5_000_000
+"""Weights of items that are held at a time, 8 bytes each."""
 
 
 @dataclass(frozen=True)
@@ -159,36 +161,37 @@ def tie_groups(count: int, p_value: Callable[[int, int], float]) -> list[int]:
 
 def bootstrap_average_precision(
     labels: npt.NDArray[np.uint8],
-    scores: Sequence[npt.NDArray[np.floating]],
+    scores: npt.NDArray[np.floating],
     resamples: int = 1000,
     seed: int = 0,
 ) -> npt.NDArray[np.float64]:
-    """Return the mean average precision of bootstrap resamples of the items.
+    """Return the mean average precision of bootstrap resamples of the items, (resamples,).
 
-    The same resamples for every network, so that differences are paired. Of large sets fewer
-    resamples are drawn, at least 200.
+    The resamples depend on the seed and the number of items alone, so the samples of two networks
+    are paired. Of large sets fewer are drawn, at least 200.
 
     Args:
-        labels: (N, C) of 0 and 1.
-        scores: of each network, (N, C); higher means more likely.
+        labels: (N, C) of 0 and 1; those that a resample lacks do not count in it.
+        scores: (N, C); higher means more likely.
         resamples: how many.
         seed: of the resamples.
-
-    Returns:
-        (networks, resamples); labels that a resample lacks do not count in it.
     """
     count, classes = labels.shape
     resamples = int(min(resamples, max(200, 20_000_000 // (count * classes))))
     generator = np.random.default_rng(seed)
-    weights = generator.multinomial(count, np.full(count, 1 / count), resamples).astype(np.float64)
-    result = np.zeros((len(scores), resamples))
-    for network, values in enumerate(scores):
-        each = np.full((classes, resamples), np.nan)
-        for label in np.flatnonzero(labels.any(0)):
-            each[label] = metrics.average_precision(labels[:, label], values[:, label], weights)
-        present = np.isfinite(each)
-        total = np.where(present, each, 0.0).sum(0)
-        result[network] = total / np.maximum(present.sum(0), 1)
+    present = np.flatnonzero(labels.any(0))
+    result = np.zeros(resamples)
+    block = max(1, BLOCK_VALUES // count)
+    for start in range(0, resamples, block):
+        rows = min(block, resamples - start)
+        drawn = (generator.integers(0, count, count) for _ in range(rows))
+        weights = np.stack([np.bincount(each, minlength=count) for each in drawn]).astype(float)
+        each = np.stack(
+            [metrics.average_precision(labels[:, c], scores[:, c], weights) for c in present]
+        )
+        known = np.isfinite(each)
+        total = np.where(known, each, 0.0).sum(0)
+        result[start : start + rows] = total / np.maximum(known.sum(0), 1)
     return result
 
 

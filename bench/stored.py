@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -21,9 +22,8 @@ from bench.specs import Task
 Indices = npt.NDArray[np.int64]
 STATISTICS_ITEMS = 50_000
 """Images that the mean and std are taken from, at most."""
-FILES = ".files"
-"""Stands after a variant whose images are left in their files."""
-COUNTED_VALUES = 1_000_000
+COUNTED_VALUES = 8_000_000
+"""Values that are counted at a time; counting takes 8 bytes for each of a channel's."""
 
 
 class Images(Protocol):
@@ -51,7 +51,8 @@ class StoredDataset:
         image_shape: (H, W, C).
         resize: how images that differ in size were brought to one; None where they did not.
         counts: images by split; a split that the dataset lacks is absent.
-        streamed: whether images are decoded from their files each time.
+        files: lists the image files, where images are decoded from these each time; it belongs
+            to the source, not to the content. None where they are stored decoded.
     """
 
     folder: Path
@@ -63,19 +64,27 @@ class StoredDataset:
     image_shape: tuple[int, int, int]
     resize: Resize | None
     counts: Mapping[str, int]
-    streamed: bool = False
+    files: Path | None = None
+
+    @property
+    def streamed(self) -> bool:
+        """Return whether images are decoded from their files each time."""
+        return self.files is not None
+
+    def keep(self) -> None:
+        """Note that it is in use, so that nobody removes it."""
+        cache.touch(self.folder if self.streamed else self.folder / self.variant)
 
     def images(self, split: str) -> Images:
         """Return the images of a split; of `all`, those of every split one after the other."""
         if split == "all":
             return Joined([self.images(each) for each in self.counts])
-        if not self.streamed:
+        if self.files is None:
             path = self.folder / self.variant / f"{split}.images.npy"
             images: Images = np.load(path, mmap_mode="r")
             return images
-        path = self.folder / (self.variant + FILES) / "paths.json"
-        paths = json.loads(path.read_text("utf-8"))[split]
-        return Streamed([Path(path) for path in paths], self.image_shape, self.resize)
+        listed = _listed(self.files, self.files.stat().st_mtime_ns)
+        return Streamed(listed["paths"][split], self.image_shape, self.resize)
 
     def labels(self, split: str) -> npt.NDArray[np.int64] | npt.NDArray[np.uint8]:
         """Return the labels of a split, (N,) int64 or (N, C) uint8 of 0 and 1; or of `all`."""
@@ -99,27 +108,35 @@ class StoredDataset:
         return originals
 
 
-def open_stored(fingerprint: str, variant: str, *, streamed: bool = False) -> StoredDataset:
-    """Return a stored dataset, its images decoded or, `streamed`, as a list of their files.
+def open_stored(fingerprint: str, variant: str, listed: Path | None = None) -> StoredDataset:
+    """Return a stored dataset.
+
+    Args:
+        fingerprint: of its content.
+        variant: the shape of its images, as a name.
+        listed: the list of its image files, where these are to be decoded each time.
 
     Raises:
         StoreError: it is not in the store, or it is damaged.
     """
     root = files.cache_folder() / "datasets"
     folder = root / fingerprint
-    images = folder / (variant + (FILES if streamed else ""))
     try:
         about = json.loads((folder / "about.json").read_text("utf-8"))
-        inner = json.loads((images / "about.json").read_text("utf-8"))
+        if listed is None:
+            inner = json.loads((folder / variant / "about.json").read_text("utf-8"))
+        else:
+            inner = _listed(listed, listed.stat().st_mtime_ns)
         height, width, channels = inner["image_shape"]
-        cache.touch(images)
+        cache.touch(folder / variant if listed is None else folder)
+        (folder / "copies.npy").stat()
         for split, count in about["counts"].items():
             (folder / f"{split}.labels.npy").stat()
-            (folder / "copies.npy").stat()
+            if listed is not None:
+                Path(inner["paths"][split][0]).stat()
+                continue
             whole = count * height * width * channels
-            if streamed:
-                (images / "paths.json").stat()
-            elif (images / f"{split}.images.npy").stat().st_size < whole:
+            if (folder / variant / f"{split}.images.npy").stat().st_size < whole:
                 raise ValueError(f"the images of {split} are cut")
         return StoredDataset(
             folder=folder,
@@ -131,22 +148,17 @@ def open_stored(fingerprint: str, variant: str, *, streamed: bool = False) -> St
             image_shape=(height, width, channels),
             resize=inner["resize"],
             counts=about["counts"],
-            streamed=streamed,
+            files=listed,
         )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
         raise StoreError(f"dataset {fingerprint} ({variant}) is not in `{root}`") from error
 
 
-def open_any(fingerprint: str, variant: str, *, streamed: bool) -> StoredDataset:
-    """Return a stored dataset, with its images as they are wanted, else as they are there.
-
-    Raises:
-        StoreError: it is not in the store, or it is damaged.
-    """
-    try:
-        return open_stored(fingerprint, variant, streamed=streamed)
-    except StoreError:
-        return open_stored(fingerprint, variant, streamed=not streamed)
+@functools.lru_cache(maxsize=4)
+def _listed(path: Path, modified: int) -> dict[str, Any]:
+    """Return a list of image files by split, with the shape that they are brought to."""
+    content: dict[str, Any] = json.loads(path.read_text("utf-8"))
+    return content
 
 
 class Joined:
@@ -181,7 +193,7 @@ class Streamed:
     """Images that are decoded from their files whenever they are asked for."""
 
     def __init__(
-        self, paths: Sequence[Path], image_shape: tuple[int, int, int], resize: Resize | None
+        self, paths: Sequence[str], image_shape: tuple[int, int, int], resize: Resize | None
     ) -> None:
         self._paths = paths
         self._image_shape = image_shape
@@ -201,7 +213,7 @@ class Streamed:
         result = np.empty((len(ids), *self._image_shape), np.uint8)
 
         def work(place: int) -> None:
-            pixels = decoding.read_image(self._paths[ids[place]])
+            pixels = decoding.read_image(Path(self._paths[ids[place]]))
             if self._resize is not None:
                 pixels = decoding.fit(pixels, self._image_shape[0], self._resize)
             result[place] = decoding.with_channels(pixels, self._image_shape[2])
@@ -222,7 +234,7 @@ def channel_statistics(images: Images, ids: Indices) -> tuple[list[float], list[
     channels = images.shape[-1]
     # Counting the 256 values is exact and needs no float copy of the images.
     counts = np.zeros((channels, 256), np.int64)
-    step = max(1, COUNTED_VALUES // math.prod(images.shape[1:]))  # bincount takes 8 bytes each
+    step = max(1, COUNTED_VALUES // math.prod(images.shape[1:]))
     for start in range(0, len(ids), step):
         part = images[ids[start : start + step]]
         for channel in range(channels):

@@ -26,7 +26,7 @@ from bench.errors import DataError, StoreError
 from bench.geometry import Geometry, Request, geometry
 from bench.intake import Intake, Progress, Shapes
 from bench.parts import FilesPart, Labels, Part
-from bench.stored import FILES, StoredDataset, open_stored
+from bench.stored import open_stored
 from bench.text import byte_size
 
 FORMAT = 2
@@ -37,11 +37,21 @@ IN_MEMORY = 2**28
 
 @dataclass(frozen=True)
 class Written:
-    """What storing a dataset gave: the dataset, what its note says, what its items are called."""
+    """What storing a dataset gave.
 
-    stored: StoredDataset
+    Attributes:
+        fingerprint: of its content.
+        variant: the shape of its images, as a name.
+        note: what the note of its source says.
+        names: what its items are called, by split.
+        files: the list of its image files, where they are not stored decoded.
+    """
+
+    fingerprint: str
+    variant: str
     note: Mapping[str, Any]
     names: Mapping[str, list[str]]
+    files: Mapping[str, Any] | None
 
 
 class _Unlike(Exception):
@@ -61,8 +71,8 @@ def write(taken: Intake, request: Request, progress: Progress) -> Written:
             return _write(taken, request, shapes, progress)
         # A sequence tells nothing in advance. Mostly its images are alike; else they are read
         # again, once all sizes are known.
-        pixels, _ = taken.parts["train"].read(0)
-        return _write(taken, request, Shapes.of_one(pixels), progress)
+        likely = intake.first_shapes(taken.parts["train"])
+        return _write(taken, request, likely, progress)
     except _Unlike:
         shapes = intake.survey(taken.parts, read=True).shapes
         assert shapes is not None
@@ -111,8 +121,7 @@ def _fill(
     progress: Progress,
 ) -> Written:
     total = sum(map(len, taken.parts.values()))
-    images = temporary / (shape.variant + (FILES if stream else ""))
-    images.mkdir()
+    images = temporary / shape.variant
     labels: dict[str, Labels] = {}
     keys: dict[str, npt.NDArray[np.void]] = {}
     called: dict[str, list[str]] = {}
@@ -120,7 +129,10 @@ def _fill(
     paths: dict[str, list[str]] = {}
     done = 0
     for split, part in taken.parts.items():
-        raw = None if stream else _room(images / f"{split}.raw.npy", len(part), shape)
+        raw = None
+        if not stream:
+            images.mkdir(exist_ok=True)
+            raw = _room(images / f"{split}.raw.npy", len(part), shape)
         advance = functools.partial(_advance, progress, done, total)
         read = _read_part(part, shapes, shape, request.on_bad, raw, advance)
         done += len(part)
@@ -148,12 +160,11 @@ def _fill(
     }
     files.write_json(temporary / "about.json", about)
     inner = {"image_shape": [shape.height, shape.width, shape.channels], "resize": shape.resize}
-    if stream:
-        files.write_text(images / "paths.json", files.dump_json(paths))
-    # Written last: a folder with a description is a whole one.
-    files.write_json(images / "about.json", inner)
+    if not stream:
+        # Written last: a folder with a description is a whole one.
+        files.write_json(images / "about.json", inner)
     fingerprint = _fingerprint(classes, taken.taxonomy, keys, labels)
-    _publish(temporary, fingerprint, images.name)
+    _publish(temporary, fingerprint, shape.variant)
     note = {
         "fingerprint": fingerprint,
         "task": about["task"],
@@ -169,7 +180,8 @@ def _fill(
         "items": sum(counts.values()),
         **_repetitions(copies, labels),
     }
-    return Written(open_stored(fingerprint, shape.variant, streamed=stream), note, called)
+    listed = {**inner, "paths": paths} if stream else None
+    return Written(fingerprint, shape.variant, note, called, listed)
 
 
 @dataclass
@@ -303,7 +315,7 @@ def _repetitions(copies: npt.NDArray[np.int64], labels: Mapping[str, Labels]) ->
     }
 
 
-def _publish(temporary: Path, fingerprint: str, images: str) -> None:
+def _publish(temporary: Path, fingerprint: str, variant: str) -> None:
     """Move what was written to where it is looked for; a worker keeps what it has open."""
     target = temporary.parent / fingerprint
     with files.lock(temporary.parent / f"{fingerprint}.lock"):
@@ -311,17 +323,16 @@ def _publish(temporary: Path, fingerprint: str, images: str) -> None:
         if not target.exists():
             temporary.rename(target)
             return
-        if not _is_whole(fingerprint, images):
-            shutil.rmtree(target / images, ignore_errors=True)
-            (temporary / images).rename(target / images)
+        if (temporary / variant).exists() and not _is_whole(fingerprint, variant):
+            shutil.rmtree(target / variant, ignore_errors=True)
+            (temporary / variant).rename(target / variant)
         for path in (path for path in temporary.iterdir() if path.is_file()):
             path.replace(target / path.name)
 
 
-def _is_whole(fingerprint: str, images: str) -> bool:
-    """Return whether decoded images are there already; a list of files is always made anew."""
+def _is_whole(fingerprint: str, variant: str) -> bool:
     try:
-        open_stored(fingerprint, images)
+        open_stored(fingerprint, variant)
     except StoreError:
         return False
-    return not images.endswith(FILES)
+    return True

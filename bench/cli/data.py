@@ -155,7 +155,7 @@ def check(
     _, planned = _planned(dataset, flags)
     with stdout_to_stderr(), downloads.offline(bool(flags.get("offline"))):
         splits, where = datastore.load(planned.offer, planned.ref, planned.request.data_dir)
-        splits = intake.leave_out(splits, datastore.excluded(planned.request))
+        splits, _ = intake.leave_out(splits, datastore.excluded(planned.request), where)
         intake.receive(splits, where)
         with _progress("checking") as progress:
             found = inspect(splits, input_size=planned.request.size, progress=progress)
@@ -305,6 +305,7 @@ def _augmented(
         subset.ids,
         positions,
         size,
+        planned.fields["resize"],
         seed,
         epoch,
     )

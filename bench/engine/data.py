@@ -6,6 +6,7 @@ import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -76,8 +77,8 @@ class View:
 
 def view(spec: RunSpec, where: str) -> View:
     """Open a run's dataset and choose the items of its splits."""
-    wants_files = spec.placement == "stream"
-    opened = stored.open_any(spec.fingerprint, spec.variant, streamed=wants_files)
+    listed = Path(spec.files) if spec.files else None
+    opened = stored.open_stored(spec.fingerprint, spec.variant, listed)
     return View(opened, selection.select(opened, spec.protocol, where))
 
 

@@ -66,9 +66,13 @@ class Predictions:
     probabilities: npt.NDArray[np.float32]
 
     @property
-    def stored_probabilities(self) -> npt.NDArray[np.float16]:
-        """Return what `predictions.npz` keeps, two bytes each."""
-        return self.probabilities.astype(np.float16)
+    def stored_probabilities(self) -> npt.NDArray[np.floating[Any]]:
+        """Return what `predictions.npz` keeps: two bytes each, four in a multi-label task.
+
+        Its metric goes by the order of the items, and in float16 all that is nearly certain ties.
+        """
+        exact = self.question.task is Task.MULTI_LABEL
+        return self.probabilities if exact else self.probabilities.astype(np.float16)
 
     def arrays(self, split: str) -> dict[str, npt.NDArray[Any]]:
         """Return what `predictions.npz` holds."""
@@ -82,7 +86,7 @@ class Predictions:
 
     def metrics(self) -> dict[str, Any]:
         """Return the metrics that suit the task, with `n`."""
-        # As stored, in float16: whoever recomputes a metric from the file gets the same number.
+        # As stored: whoever recomputes a metric from the file gets the same number.
         return metrics.compute(
             self.question.task,
             self.labels,
@@ -94,8 +98,8 @@ class Predictions:
 
     def at(self, threshold: float) -> Predictions:
         """Return what is said where labels count as present from another probability on."""
-        said = (self.stored_probabilities >= np.float16(threshold)).astype(np.uint8)
-        return dataclasses.replace(self, predicted=said)
+        said = metrics.said(self.stored_probabilities, threshold)
+        return dataclasses.replace(self, predicted=said.astype(np.uint8))
 
 
 def batch_size(batches: Batches) -> int:
@@ -125,7 +129,7 @@ def predict(
     predicted = everything.argmax(1).cpu().numpy()
     if question.task is Task.MULTI_LABEL:
         labels = labels.astype(np.uint8)
-        predicted = (probabilities >= THRESHOLD).astype(np.uint8)
+        predicted = metrics.said(probabilities, THRESHOLD).astype(np.uint8)
     return Predictions(question, batches.ids, labels, predicted, probabilities)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from bench.decoding import Resize
 from bench.engine.augment import Augmenter
 from bench.engine.pipeline import resize
 from bench.stored import Indices
@@ -22,6 +23,7 @@ def augmented(
     ids: Indices,
     chosen: Indices,
     size: int,
+    how: Resize,
     seed: int,
     epoch: int,
 ) -> tuple[Pictures, Pictures]:
@@ -33,6 +35,7 @@ def augmented(
         ids: (N,) places of all items in the stored split; what is drawn goes by them.
         chosen: (B,) positions among the items, of those to be shown.
         size: height and width, pixels.
+        how: how images of another shape are brought to it.
         seed: of the run.
         epoch: from 1.
 
@@ -43,7 +46,7 @@ def augmented(
 
     def prepared(positions: Indices) -> tuple[torch.Tensor, torch.Tensor]:
         images = torch.from_numpy(np.ascontiguousarray(fetch(positions))).permute(0, 3, 1, 2)
-        sized = resize(images, size, "crop")
+        sized = resize(images, size, how)
         return sized, augmenter.augment(sized, torch.from_numpy(ids[positions]), epoch)
 
     before, after = prepared(chosen)

@@ -17,9 +17,9 @@ from bench.engine import data, sizing
 from bench.engine import device as devices
 from bench.engine.data import RunData
 from bench.engine.training import LossFunction
-from bench.errors import BenchError, PluginError
+from bench.errors import BenchError, ConfigError, PluginError
 from bench.records import RunSpec
-from bench.registry import Offer, Registry, load_registry
+from bench.registry import Offer, Registry, load_registry, suits
 from bench.specs import Model
 from bench.text import one_line
 
@@ -70,6 +70,11 @@ def set_up(spec: RunSpec, workers: int, *, rehearsal: bool) -> Setup:
 
     seen = data.view(spec, where["dataset"])
     classes, channels = len(seen.chosen.classes), seen.channels
+    if not suits(offers["loss"], seen.chosen.task):
+        raise ConfigError(
+            f"{where['loss']} is not for a {seen.chosen.task} task, as {where['dataset']} is; "
+            "leave `--loss` out"
+        )
     component = offers["model"].component
     assert isinstance(component, Model)
     build = functools.partial(component.build, **spec.model.params)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import time
 import traceback
+from collections import ChainMap
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,7 +25,7 @@ from bench.engine import device as devices
 from bench.engine import evaluation, profiling
 from bench.engine.data import open_test
 from bench.engine.rehearsal import rehearse
-from bench.engine.setup import offer_of, set_up
+from bench.engine.setup import Setup, offer_of, set_up
 from bench.engine.training import Diverged, Training, train
 from bench.errors import BenchError
 from bench.records import EpochMetrics, JobKind, Purpose, RunSpec, RunStatus
@@ -123,6 +124,7 @@ def _run(payload: dict[str, Any], emit: Emit) -> dict[str, Any]:
         def report(metrics: EpochMetrics) -> None:
             epochs_file.write(files.dump_json(metrics.to_dict()) + "\n")
             epochs_file.flush()
+            data.stored.keep()
             emit(metrics.to_dict())
 
         job = Training(
@@ -144,32 +146,16 @@ def _run(payload: dict[str, Any], emit: Emit) -> dict[str, Any]:
     clock.skip(trained.evaluation_seconds, "evaluation_seconds")
     clock.mark("reporting_seconds")
 
-    splits = {"val": trained.val}
-    if spec.purpose is Purpose.FINAL:
-        # The one place where the test split is opened: after training, once.
-        test = open_test(spec, data, setup.device, setup.where["dataset"])
-        splits["test"] = evaluation.predict(
-            setup.model, test, data.question, setup.device, setup.precision
-        )
-        if not np.isfinite(splits["test"].probabilities).all():
-            raise Diverged("the predictions on test are not finite")
-    threshold = None
-    if data.question.task is Task.MULTI_LABEL:
-        threshold = evaluation.decide(trained.val, protocol["threshold"])
-        splits = {split: said.at(threshold) for split, said in splits.items()}
-    metrics = {split: said.metrics() for split, said in splits.items()}
-    arrays = {
-        name: values
-        for split, said in splits.items()
-        for name, values in said.arrays(split).items()
-    }
+    said, threshold = _said(spec, setup, trained.val)
+    metrics = {split: each.metrics() for split, each in said.items()}
     clock.mark("evaluation_seconds")
 
     profile = profiling.profile(setup.model, data.val, setup.device, setup.precision)
     clock.mark("profiling_seconds")
 
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, allow_pickle=False, **arrays)
+    arrays = [each.arrays(split) for split, each in said.items()]
+    np.savez_compressed(buffer, allow_pickle=False, **dict(ChainMap(*arrays)))
     files.write_bytes(folder / "predictions.npz", buffer.getvalue())
     if payload["keep"] == "best":
         _save_weights(setup.model, folder / "model.safetensors")
@@ -185,22 +171,50 @@ def _run(payload: dict[str, Any], emit: Emit) -> dict[str, Any]:
             "best_epoch": trained.best_epoch,
         },
         "profile": profile,
-        "environment": {
-            **devices.environment(setup.device, setup.threads, setup.precision, spec.mode),
-            "workers": payload["workers"],
-            "shared_device": payload["workers"] > 1,
-            "task": str(data.question.task),
-            "classes": list(data.question.classes),
-            "threshold": threshold,
-            "train_items": len(data.train),
-            **{f"{split}_split": origin for split, origin in data.origins.items()},
-            "batch_size": data.batch_size,
-            "normalized_by": data.normalized_by,
-            "mean": data.train.mean.flatten().tolist(),
-            "std": data.train.std.flatten().tolist(),
-            "stored_images": list(data.stored.image_shape),
-            "placement": data.train.images.name,
-        },
+        "environment": _environment(spec, setup, payload["workers"], threshold),
+    }
+
+
+def _said(
+    spec: RunSpec, setup: Setup, val: evaluation.Predictions
+) -> tuple[dict[str, evaluation.Predictions], float | None]:
+    """Return the predictions by split, test among them, and the threshold of a multi-label task."""
+    data = setup.data
+    said = {"val": val}
+    if spec.purpose is Purpose.FINAL:
+        # The one place where the test split is opened: after training, once.
+        test = open_test(spec, data, setup.device, setup.where["dataset"])
+        said["test"] = evaluation.predict(
+            setup.model, test, data.question, setup.device, setup.precision
+        )
+        if not np.isfinite(said["test"].probabilities).all():
+            raise Diverged("the predictions on test are not finite")
+    if data.question.task is not Task.MULTI_LABEL:
+        return said, None
+    threshold = evaluation.decide(val, spec.protocol["threshold"])
+    return {split: each.at(threshold) for split, each in said.items()}, threshold
+
+
+def _environment(
+    spec: RunSpec, setup: Setup, workers: int, threshold: float | None
+) -> dict[str, Any]:
+    """Return what was in force during a run."""
+    data = setup.data
+    return {
+        **devices.environment(setup.device, setup.threads, setup.precision, spec.mode),
+        "workers": workers,
+        "shared_device": workers > 1,
+        "task": str(data.question.task),
+        "classes": list(data.question.classes),
+        "threshold": threshold,
+        "train_items": len(data.train),
+        **{f"{split}_split": origin for split, origin in data.origins.items()},
+        "batch_size": data.batch_size,
+        "normalized_by": data.normalized_by,
+        "mean": data.train.mean.flatten().tolist(),
+        "std": data.train.std.flatten().tolist(),
+        "stored_images": list(data.stored.image_shape),
+        "placement": data.train.images.name,
     }
 
 

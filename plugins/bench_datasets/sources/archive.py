@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import urllib.parse
 import warnings
@@ -171,7 +172,9 @@ def _unpacked(file: Path) -> Path:
     if known is None:
         known = downloads.hash_file(file)
         write_json(_note(file), {"sha256": known})
-    return extraction.extract(file, _folder(known))
+    folder = extraction.extract(file, _folder(known))
+    os.utime(folder)  # in use: what was used longest ago makes room in the cache
+    return folder
 
 
 def _folder(sha256: str) -> Path:
