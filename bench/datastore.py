@@ -37,14 +37,19 @@ def source_key(offer: Offer, ref: ComponentRef, request: Request) -> str:
     """Return a hash of what a dataset would be loaded from, without loading it."""
     component = offer.component
     assert isinstance(component, Dataset)
-    stamps: list[tuple[str, int, int]] = []
-    if component.locate is not None:
-        for path in component.locate(request.data_dir, **ref.params):
-            status = path.stat()
-            stamps.append((str(path), status.st_size, status.st_mtime_ns))
+    stamps = _stamps(component, ref, request)
     source = component_source(component.load)
     options = (request.on_bad, sorted(excluded(request)))
     return digest([FORMAT, ref.name, ref.plugin, dict(ref.params), source, stamps, options])[:24]
+
+
+def _stamps(component: Dataset, ref: ComponentRef, request: Request) -> list[tuple[str, int, int]]:
+    """Return path, size and modification time of each file that would be loaded."""
+    if component.locate is None:
+        return []
+    located = component.locate(request.data_dir, **ref.params)
+    found = [(path, path.stat()) for path in located]
+    return [(str(path), status.st_size, status.st_mtime_ns) for path, status in found]
 
 
 def request_of(spec: RunSpec) -> Request:
@@ -150,9 +155,12 @@ def prepare(
         said = list(dict.fromkeys(one_line(str(each.message)) for each in caught))
         # Taken again: a download during `load` may have made files to stamp.
         key = source_key(offer, ref, request)
+        component = offer.component
+        assert isinstance(component, Dataset)
+        stamps = _stamps(component, ref, request)
         splits, left_out = intake.leave_out(splits, excluded(request), where)
         written = write(intake.receive(splits, where), request, progress)
-        if source_key(offer, ref, request) != key:
+        if _stamps(component, ref, request) != stamps:
             raise DataError(f"the files of {where} changed while they were read; run it again")
         files.write_text(_note(key).with_suffix(".names.json"), files.dump_json(written.names))
         listed = None

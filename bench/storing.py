@@ -64,7 +64,7 @@ def write(taken: Intake, request: Request, progress: Progress) -> Written:
     if request.on_bad == "error":
         for split, bad in survey.bad.items():
             if bad:
-                raise parts.refuse(taken.parts[split], bad, all_known=True)
+                raise parts.refuse(taken.parts[split], bad, all_known=False)
     shapes = survey.shapes
     try:
         if shapes is not None:

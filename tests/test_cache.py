@@ -216,7 +216,7 @@ def test_downloads_archives_and_leftovers_are_entries(root: Path) -> None:
         (root / name).mkdir(parents=True)
         (root / name / "file").write_bytes(b"12345")
     found = {entry.what: entry.size for entry in cache.entries()}
-    assert found == {"unfinished dataset": 5, "extracted archive pets": 5, "download flowers": 5}
+    assert found == {"unfinished dataset": 5, "unpacked archive pets": 5, "download flowers": 5}
 
 
 def test_an_empty_cache_has_no_entries() -> None:

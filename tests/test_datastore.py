@@ -744,7 +744,10 @@ class Folder:
 
     def __init__(self, root: Path, **splits: Any) -> None:
         self.files = {split: listed(root / split, *given) for split, given in splits.items()}
-        self.offer = offer_of(lambda data_dir: bench.Splits(**self.files))
+        paths = [path for each in self.files.values() for path in each.paths]
+        self.offer = offer_of(
+            lambda data_dir: bench.Splits(**self.files), locate=lambda data_dir: paths
+        )
         self.ref = ComponentRef("shapes", "acme", {})
 
     def path(self, split: str, index: int) -> Path:
@@ -786,7 +789,8 @@ def test_a_file_that_cannot_be_read_is_named_or_left_out(tmp_path: Path) -> None
     whole = folder.path("train", 3)
     whole.write_bytes(whole.read_bytes()[:45])
     folder.path("test", 2).write_text("no image")
-    with pytest.raises(DataError, match=r"train/3\.png` is damaged: .*`--on-bad skip` leaves such"):
+    # The headers tell of one, and before anything is decoded; only decoding tells of the other.
+    with pytest.raises(DataError, match=r"test/2\.png` is no image .*`--on-bad skip` leaves such"):
         folder.prepare(Request())
     request = Request(on_bad="skip")
     stored = folder.prepare(request)
@@ -798,6 +802,11 @@ def test_a_file_that_cannot_be_read_is_named_or_left_out(tmp_path: Path) -> None
     assert note.startswith("2 file(s) of `shapes` cannot be read and are left out: ")
     assert "train/3.png" in note
     assert "test/2.png" in note
+    only_train = Folder(tmp_path / "other", train=arrays(6), test=arrays(4, seed=1))
+    whole = only_train.path("train", 3)
+    whole.write_bytes(whole.read_bytes()[:45])
+    with pytest.raises(DataError, match=r"train/3\.png` is damaged: "):
+        only_train.prepare(Request())
     # Those that can be read are a dataset of their own, the same as if the others were not there.
     without = store(
         train=(images[kept], labels[kept]),
@@ -949,3 +958,29 @@ def test_two_processes_at_once_both_succeed(
     assert len((tmp_path / "loads").read_text()) == loads
     assert len([*files.cache_folder().glob("datasets/*/about.json")]) == 1
     assert not [*files.cache_folder().glob("datasets/.writing-*")]
+
+
+def test_copies_of_a_folder_are_streamed_from_their_own_files(tmp_path: Path) -> None:
+    """Same content, one fingerprint; but what happens to one copy is no matter to the other."""
+    first = Folder(tmp_path / "a", train=arrays(6), test=arrays(4, seed=1))
+    second = Folder(tmp_path / "b", train=arrays(6), test=arrays(4, seed=1))
+    request = Request(stream=True)
+    one, other = first.prepare(request), second.prepare(request)
+    assert one.fingerprint == other.fingerprint
+    assert one.files != other.files
+    expected = one.images("train")[np.arange(6)]
+    shutil.rmtree(tmp_path / "b")
+    assert np.array_equal(one.images("train")[np.arange(6)], expected)
+    with pytest.raises(StoreError):
+        open_stored(other.fingerprint, other.variant, other.files)
+
+
+def test_files_that_change_while_they_are_read_are_noticed(tmp_path: Path) -> None:
+    folder = Folder(tmp_path, train=arrays(6), test=arrays(4, seed=1))
+
+    def progress(done: int, total: int) -> None:
+        os.utime(folder.path("train", 0), (1, 1))
+
+    with pytest.raises(DataError, match="changed while they were read"):
+        datastore.prepare(folder.offer, folder.ref, Request(), progress)
+    assert folder.prepare(Request()).counts == {"train": 6, "test": 4}

@@ -589,7 +589,7 @@ def test_a_multi_label_task_is_ranked_by_mean_average_precision(store: Store) ->
     assert (good.score.mean, good.val_score) == (test["mean_average_precision"], 0.25)
     assert good.others == {name: test[name] for name in ("accuracy", "f1_macro", "f1_micro")}
     labels, probabilities = exact(store, records[0])
-    (samples,) = stats.bootstrap_average_precision(labels, [probabilities])
+    samples = stats.bootstrap_average_precision(labels, probabilities)
     assert good.score == stats.percentile_interval(good.score.mean, samples)
     assert bad.score.high < good.score.low
     assert block.gap == pytest.approx(math.sqrt(2) * (good.score.high - good.score.low) / 2)
@@ -599,7 +599,7 @@ def test_two_multi_label_networks_are_compared_by_a_paired_bootstrap(store: Stor
     records = [tagged(store, "good", 0.4), tagged(store, "bad", 0.1)]
     labels, first = exact(store, records[0])
     _, second = exact(store, records[1])
-    samples = stats.bootstrap_average_precision(labels, [first, second])
+    samples = [stats.bootstrap_average_precision(labels, each) for each in (first, second)]
     scores = [record.metrics["test"]["mean_average_precision"] for record in records]
     expected = stats.paired_bootstrap(scores[0] - scores[1], samples[0] - samples[1])
     assert compare(store, records) == expected

@@ -258,3 +258,8 @@ def test_the_score_is_the_metric_that_ranks() -> None:
     assert metrics.score({"accuracy": 0.4, "log_loss": 9.0}) == 0.4
     assert metrics.score({"accuracy": 0.4, "mean_average_precision": 0.7}) == 0.7
     assert metrics.score({}) == 0
+
+
+def test_a_score_without_any_label_is_the_lowest() -> None:
+    assert metrics.score({"mean_average_precision": float("nan"), "accuracy": 1.0}) == 0.0
+    assert metrics.score({}) == 0.0

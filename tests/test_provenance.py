@@ -359,7 +359,7 @@ def test_engine_and_libraries_count(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(provenance, "library_version", lambda name: "9.9")
     now = completed()
     fields = [path for path, _, _ in key_differences(before.key, now.key)]
-    libraries = ("numpy", "timm", "torch", "torchvision")
+    libraries = ("numpy", "pillow", "scipy", "timm", "torch", "torchvision")
     assert fields == ["engine", *(f"libraries.{name}" for name in libraries)]
 
 
@@ -371,10 +371,9 @@ def test_engine_and_libraries_count(monkeypatch: pytest.MonkeyPatch) -> None:
         make_spec(pinned={"batch_size": 64}),
         make_spec(placement="map"),
         make_spec(exclude="/elsewhere"),
-        make_spec(image_size=9),
         make_spec(params={"dataset": {"path": "/elsewhere"}}),
     ],
-    ids=["order", "data-dir", "pinned", "placement", "exclude", "image-size", "source"],
+    ids=["order", "data-dir", "pinned", "placement", "exclude", "source"],
 )
 def test_what_cannot_change_a_result_does_not_count(spec: RunSpec) -> None:
     assert completed(spec).id == completed().id
@@ -413,7 +412,7 @@ def test_what_is_no_longer_installed_is_an_error() -> None:
 def test_versions_are_those_installed() -> None:
     assert provenance.library_version("no-such-distribution") is None
     libraries = completed().key["libraries"]
-    assert {*libraries} == {"torch", "torchvision", "timm", "numpy"}
+    assert {*libraries} == {"torch", "torchvision", "timm", "numpy", "pillow", "scipy"}
     assert all(libraries.values())
 
 
