@@ -96,19 +96,24 @@ class Protocol(BaseModel):
         "and 1 with `--deterministic`",
     )
 
-    @field_validator("classes", "fractions", mode="before")
+    @field_validator("classes", mode="before")
     @classmethod
     def _split_commas(cls, value: Any) -> Any:
-        if not isinstance(value, str):
-            return value
-        return tuple(part.strip() for part in value.strip("[] ").split(",") if part.strip())
+        return _words(value)
 
-    @field_validator("fractions")
+    @field_validator("fractions", mode="before")
     @classmethod
-    def _add_up(cls, value: tuple[float, float, float] | None) -> Any:
-        if value is not None and (min(value) <= 0 or abs(sum(value) - 1) > 1e-6):
-            raise ValueError("train, val and test need a part each, and these must add up to 1")
-        return value
+    def _add_up(cls, value: Any) -> Any:
+        if value is None:
+            return value
+        try:
+            parts = [float(part) for part in _words(value)]
+        except (TypeError, ValueError):
+            parts = []
+        whole = len(parts) == 3 and all(0 < part < 1 for part in parts)
+        if not whole or abs(sum(parts) - 1) > 1e-6:
+            raise ValueError("parts for train, val and test are needed that add up to 1")
+        return tuple(parts)
 
 
 class ExperimentConfig(BaseModel):
@@ -151,10 +156,11 @@ class ExperimentConfig(BaseModel):
     @field_validator("datasets", "models", "optimizers", mode="before")
     @classmethod
     def _split_commas(cls, value: Any) -> Any:
+        is_listed = not isinstance(value, str)
         if isinstance(value, str):
             value = [value]
         if isinstance(value, list | tuple) and all(isinstance(item, str) for item in value):
-            return tuple(part for item in value for part in _selectors(item, len(value) > 1))
+            return tuple(part for item in value for part in _selectors(item, is_listed))
         return value
 
     @field_validator("timeout", mode="before")
@@ -330,6 +336,19 @@ def defaults_table() -> str:
             shown = "" if default in (None, (), {}) else f"`{str(default).lower()}`"
             rows.append(f"| `{name.replace('_', '-')}` | {shown} | {field.description} |")
     return "\n".join(rows)
+
+
+def _words(value: Any) -> Any:
+    """Return the words of a text with commas; what is no text stays as it is."""
+    if not isinstance(value, str):
+        return value
+    text = value.strip()
+    if text[:1] == "[" and text[-1:] == "]":
+        try:
+            return tuple(json.loads(text))  # names that hold commas come in quotes
+        except ValueError:
+            text = text[1:-1]
+    return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
 def _selectors(text: str, is_listed: bool) -> list[str]:

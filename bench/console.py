@@ -114,6 +114,7 @@ class Console:
                 f"{facts['normalized_by']}; augmentation `{spec.augmentation.name}`; images in "
                 f"{PLACES[facts['placement']]}"
             )
+            self._warn_of_classes(spec, facts)
         self.message(
             f"  {spec.model.name} with {spec.optimizer.name} on {spec.dataset.name}: "
             f"{size}×{size} px{chosen}, {tables.count(facts['parameters'])} parameters, "
@@ -158,6 +159,13 @@ class Console:
             line.append(str(record.status), style="bold red")
             line.append(f": {record.error} ({record.id})")
             self._rich.print(line)
+
+    def _warn_of_classes(self, spec: RunSpec, facts: dict[str, Any]) -> None:
+        for split, count in facts["lacking"].items():
+            self.message(
+                f"  warning: {split} of `{spec.dataset.name}` has no image of {count} of the "
+                f"{facts['classes']} classes"
+            )
 
     def _progress(self) -> str:
         return f"[{self._ended}/{self._total}]" if self._total else "·"

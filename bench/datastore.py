@@ -43,13 +43,21 @@ def source_key(offer: Offer, ref: ComponentRef, request: Request) -> str:
     return digest([FORMAT, ref.name, ref.plugin, dict(ref.params), source, stamps, options])[:24]
 
 
-def _stamps(component: Dataset, ref: ComponentRef, request: Request) -> list[tuple[str, int, int]]:
-    """Return path, size and modification time of each file that would be loaded."""
+def _stamps(component: Dataset, ref: ComponentRef, request: Request) -> list[Any]:
+    """Return path, size, times and number of each file that would be loaded."""
     if component.locate is None:
         return []
     located = component.locate(request.data_dir, **ref.params)
-    found = [(path, path.stat()) for path in located]
-    return [(str(path), status.st_size, status.st_mtime_ns) for path, status in found]
+    return [(str(path), *_stamp(path)) for path in located]
+
+
+def _stamp(path: Path) -> tuple[int, ...]:
+    """Return what changes with a file's content, also where its time of change was set back."""
+    try:
+        status = path.stat()
+    except OSError:
+        return ()  # a link to nothing, which reading will report
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
 
 
 def request_of(spec: RunSpec) -> Request:
@@ -158,7 +166,12 @@ def prepare(
         component = offer.component
         assert isinstance(component, Dataset)
         stamps = _stamps(component, ref, request)
-        splits, left_out = intake.leave_out(splits, excluded(request), where)
+        splits, left_out, unknown = intake.leave_out(splits, excluded(request), where)
+        if unknown:
+            said.append(
+                f"{len(unknown)} line(s) of `{request.exclude}` name no file of `{ref.name}`: "
+                f"{listing(unknown, 3)}"
+            )
         written = write(intake.receive(splits, where), request, progress)
         if _stamps(component, ref, request) != stamps:
             raise DataError(f"the files of {where} changed while they were read; run it again")
@@ -201,7 +214,11 @@ def excluded(request: Request) -> frozenset[str]:
     try:
         lines = request.exclude.read_text("utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"cannot read `{request.exclude}`: {one_line(str(error))}") from error
+        why = getattr(error, "strerror", None) or one_line(str(error))
+        raise ConfigError(
+            f"cannot read `{request.exclude}`: {why}; `bench data check --fix-list` makes such "
+            "a file"
+        ) from error
     return frozenset(line.strip() for line in lines if line.strip() and line[0] != "#")
 
 

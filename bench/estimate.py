@@ -93,7 +93,7 @@ def estimate_seconds(
 def step_seconds(spec: RunSpec, model: ModelHints, data: DatasetHints, batch: int) -> float:
     """Return the estimated seconds of one training step, by the cost model."""
     rates = RATES[spec.device]
-    size = spec.protocol["input_size"] or data.image_size
+    size = spec.image_size or data.image_size
     # The smallest size that was tried is 32: below it nothing is known of a need.
     if model.smallest_size and model.smallest_size > 32:
         size = max(size, model.smallest_size)

@@ -83,23 +83,27 @@ class Survey:
     bad: dict[str, dict[int, str]] = field(default_factory=dict)
 
 
-def leave_out(splits: Any, exclude: frozenset[str], where: str) -> tuple[Any, int]:
-    """Return splits without the files of these names or paths, and how many were left out.
+def leave_out(splits: Any, exclude: frozenset[str], where: str) -> tuple[Any, int, list[str]]:
+    """Return splits without the files of these names or paths.
+
+    With them come how many files were left out, and the names that are those of none.
 
     Raises:
         ConfigError: the dataset has no files.
     """
     if not isinstance(splits, Splits) or not exclude:
-        return splits, 0
+        return splits, 0, []
     kept = {split: getattr(splits, split) for split in SPLITS}
     if not any(isinstance(content, Files) for content in kept.values()):
         raise ConfigError(f"{where} holds no files that `--exclude` could name; leave it out")
     count = 0
+    unknown = set(exclude)
     for split, content in kept.items():
         if isinstance(content, Files):
             kept[split] = _without(content, exclude)
             count += len(content) - len(kept[split])
-    return dataclasses.replace(splits, **kept), count
+            unknown -= {*content.names, *map(str, content.paths)}
+    return dataclasses.replace(splits, **kept), count, sorted(unknown)
 
 
 def receive(splits: Any, where: str) -> Intake:

@@ -375,3 +375,24 @@ def test_parsing_a_word_undoes_writing_it(value: Any) -> None:
 def test_yaml_is_read_as_the_library_reads_it_elsewhere() -> None:
     # The reason why words in lists are parsed: YAML 1.1 takes a number without a dot as text.
     assert yaml.safe_load("[1e-3]") == ["1e-3"]
+
+
+@pytest.mark.parametrize("value", ["nan,0.5,0.5", "0.5,0.5", "0.5,0.4,0.2", "a,b,c", "1,0,0", 3])
+def test_fractions_are_three_parts_of_one(value: Any) -> None:
+    with pytest.raises(ConfigError, match=r"`fractions` is .*: ?|train, val and test") as caught:
+        ExperimentConfig.create({"fractions": value})
+    assert "add up to 1" in str(caught.value)
+
+
+def test_fractions_and_classes_are_read_from_words() -> None:
+    config = ExperimentConfig.create({"fractions": "0.63, 0.07,0.3", "classes": "a, b"})
+    assert config.protocol["fractions"] == (0.63, 0.07, 0.3)
+    assert config.protocol["classes"] == ("a", "b")
+    quoted = ExperimentConfig.create({"classes": '["red, dark", "[x]"]'})
+    assert quoted.protocol["classes"] == ("red, dark", "[x]")
+    assert ExperimentConfig.create({"classes": "a,[x]"}).protocol["classes"] == ("a", "[x]")
+
+
+def test_the_path_of_a_source_may_hold_a_comma_in_a_list() -> None:
+    assert ExperimentConfig.create({"datasets": ["folder:a,b"]}).datasets == ("folder:a,b",)
+    assert ExperimentConfig.create({"datasets": "folder:a,b"}).datasets == ("folder:a", "b")

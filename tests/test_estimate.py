@@ -50,7 +50,7 @@ def test_a_step_costs_more_with_more_images_but_less_than_in_proportion() -> Non
 
 def test_arithmetic_grows_with_the_area_of_the_images() -> None:
     small, double, large = (
-        estimate.step_seconds(make_spec(protocol={"input_size": size}), MODEL, DATA, 10)
+        estimate.step_seconds(make_spec(image_size=size), MODEL, DATA, 10)
         for size in (56, 112, 224)
     )
     assert large - double == pytest.approx(4 * (double - small))
@@ -116,7 +116,8 @@ def test_a_limit_caps_the_images() -> None:
 
 
 def test_larger_images_and_models_take_longer() -> None:
-    assert seconds(input_size=56) > seconds()
+    fields = {"val": 0.1, "epochs": 2, "batch_size": 100}
+    assert seconds(make_spec(protocol=fields, image_size=56)) > seconds()
     assert seconds(data=dataclasses.replace(DATA, image_size=56)) > seconds()
     assert seconds(model=dataclasses.replace(MODEL, macs=10**9)) > seconds()
     assert seconds(model=dataclasses.replace(MODEL, layers=200)) > seconds()

@@ -230,8 +230,19 @@ def test_links_are_followed_but_not_in_circles(tmp_path: Path) -> None:
     (tmp_path / "set" / "a" / "again").symlink_to(tmp_path / "set")
     splits = load("folder", tmp_path / "set")
     assert splits.train.names == ["a/1.png", "b/1.png", "c/2.png"]
+    # Links to nothing, and to themselves, are files that cannot be read, as a check will list.
     (tmp_path / "set" / "b" / "3.png").symlink_to(tmp_path / "nothing")
-    assert "b/3.png` is a link to nothing" in refused("folder", tmp_path / "set")
+    (tmp_path / "set" / "b" / "4.png").symlink_to(tmp_path / "set" / "b" / "4.png")
+    splits = load("folder", tmp_path / "set")
+    assert splits.train.names == ["a/1.png", "b/1.png", "b/3.png", "b/4.png", "c/2.png"]
+
+
+def test_what_lies_beside_images_and_holds_none_is_no_class(tmp_path: Path) -> None:
+    put(tmp_path / "set", "a/1.png", "b/1.png")
+    (tmp_path / "set" / "a" / "annotations").mkdir()
+    (tmp_path / "set" / "a" / "annotations" / "1.xml").write_text("<box/>")
+    (tmp_path / "set" / "@eaDir").mkdir()
+    assert load("folder", tmp_path / "set").classes == ["a", "b"]
 
 
 def test_folders_that_are_wrong(tmp_path: Path) -> None:

@@ -105,7 +105,11 @@ def show(
     stored, chosen = _prepared(planned, flags)
     subset: Subset = getattr(chosen, split)
     positions = _positions(subset, count, at_random, seed)
-    captions = [_caption(subset.labels[position], chosen.classes) for position in positions]
+    called = _called(planned, stored, subset)
+    captions = [
+        "\n".join([_caption(subset.labels[place], chosen.classes), *called[place : place + 1]])
+        for place in positions
+    ]
     images = stored.images(subset.split)
     if augment is None:
         pictures = [_flat(image) for image in images[subset.ids[positions]]]
@@ -155,7 +159,7 @@ def check(
     _, planned = _planned(dataset, flags)
     with stdout_to_stderr(), downloads.offline(bool(flags.get("offline"))):
         splits, where = datastore.load(planned.offer, planned.ref, planned.request.data_dir)
-        splits, _ = intake.leave_out(splits, datastore.excluded(planned.request), where)
+        splits, _, _ = intake.leave_out(splits, datastore.excluded(planned.request), where)
         intake.receive(splits, where)
         with _progress("checking") as progress:
             found = inspect(splits, input_size=planned.request.size, progress=progress)
@@ -272,6 +276,14 @@ def _positions(subset: Subset, count: int, at_random: bool, seed: int) -> Indice
             if shares[place] < len(group) and shares.sum() < count:
                 shares[place] += 1
     return np.concatenate([g[:share] for g, share in zip(members, shares, strict=True)])
+
+
+def _called(planned: PlannedDataset, stored: StoredDataset, subset: Subset) -> list[str]:
+    """Return the file names of a subset's items, or nothing where they are no files."""
+    names = datastore.names(planned.offer, planned.ref, planned.request)
+    splits = stored.counts if subset.split == "all" else (subset.split,)
+    everything = [name for split in splits for name in names.get(split, ())]
+    return [Path(everything[index]).name for index in subset.ids] if everything else []
 
 
 def _caption(label: Any, classes: tuple[str, ...]) -> str:

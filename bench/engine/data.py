@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -38,6 +39,7 @@ class RunData:
         batch_size: at most the number of training images.
         counts: items by split, test included, also in a rehearsal.
         origins: how each split was chosen, for the record.
+        lacking: how many classes a split has no image of, where it lacks any.
     """
 
     stored: StoredDataset
@@ -50,6 +52,7 @@ class RunData:
     batch_size: int
     counts: dict[str, int]
     origins: dict[str, str]
+    lacking: dict[str, int]
 
     @property
     def steps_per_epoch(self) -> int:
@@ -126,6 +129,11 @@ def place(
         batch_size=batch_size,
         counts={split: len(subset) for split, subset in splits.items()},
         origins={split: subset.origin for split, subset in splits.items()},
+        lacking={
+            split: lacking
+            for split, subset in splits.items()
+            if (lacking := _lacking(subset, len(chosen.classes)))
+        },
     )
 
 
@@ -169,6 +177,13 @@ def _batches(
         memory_format=devices.memory_format(device),
         classes=len(seen.chosen.classes),
     )
+
+
+def _lacking(subset: Subset, classes: int) -> int:
+    """Return how many classes no item of a split has."""
+    labels = subset.labels
+    present = labels.any(0).sum() if labels.ndim == 2 else len(np.unique(labels))
+    return classes - int(present)
 
 
 def _statistics(spec: RunSpec, seen: View, model: Offer) -> tuple[tuple[Tensor, Tensor], str]:

@@ -47,6 +47,8 @@ def rehearse(spec: RunSpec, workers: int) -> dict[str, Any]:
         "normalized_by": data.normalized_by,
         "placement": data.train.images.name,
         "counts": data.counts,
+        "lacking": data.lacking,
+        "classes": classes,
         "parameters": sum(p.numel() for p in setup.model.parameters()),
         "step_seconds": min(seconds),
         "evaluation_seconds_per_image": (time.perf_counter() - start) / few,

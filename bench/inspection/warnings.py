@@ -84,13 +84,14 @@ def _about_groups(scan: Scan, groups: Sequence[Group]) -> Iterator[Finding]:
             "them, one of the labels may be wrong",
             _names([group.members[0] for group in unlike]),
         )
-    within = [g for g in groups if {item.split for item in g.members} == {"train"}]
+    # Copies of the same pixels are kept on one side of a split that is drawn.
+    within = [g for g in groups if not g.exact and {i.split for i in g.members} == {"train"}]
     if scan.splits.test is None and within:
         yield Finding(
-            "duplicates without a test split",
+            "near duplicates without a test split",
             len(within),
-            f"{_count(len(within), 'group')} of duplicates, and no test split: the part of train "
-            "that takes its place may get one copy and train the other",
+            f"{_count(len(within), 'group')} of near duplicates, and no test split: the part of "
+            "train that takes its place may get one of them and train another",
             _names([group.members[0] for group in within]),
         )
 

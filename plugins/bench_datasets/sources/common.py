@@ -89,7 +89,7 @@ def beside(name: str, folder: Path) -> Path:
 
 def hidden(name: str) -> bool:
     """Return whether a file or folder is none of the user's: of a file manager or an editor."""
-    return name.startswith(".") or name == "__MACOSX"
+    return name.startswith(".") or name in ("__MACOSX", "@eaDir")
 
 
 def natural(text: str) -> tuple[list[tuple[int, int, str]], str]:
@@ -126,7 +126,7 @@ def walk(root: Path) -> Iterator[tuple[str, list[str]]]:
     except to one that they lie in, which would never end.
 
     Raises:
-        bench.DataError: a folder cannot be read, or an image is a link to nothing.
+        bench.DataError: a folder cannot be read.
     """
     top = os.path.realpath(root)
     waiting: list[tuple[str, str, tuple[str, ...]]] = [("", str(root), (top,))]
@@ -140,9 +140,13 @@ def walk(root: Path) -> Iterator[tuple[str, list[str]]]:
         for entry in entries:
             if hidden(entry.name):
                 continue
-            if not entry.is_dir():
-                if entry.is_symlink() and is_image(entry.name) and not entry.is_file():
-                    raise bench.DataError(f"`{entry.path}` is a link to nothing; mend or remove it")
+            try:
+                is_folder = entry.is_dir()
+            except PermissionError as error:
+                raise bench.DataError(f"cannot read `{entry.path}`: {error.strerror}") from error
+            except OSError:
+                is_folder = False  # a link that leads to itself is no picture, as reading will tell
+            if not is_folder:
                 names.append(entry.name)
                 continue
             # Asking the disk takes a while, and only a link can lead anywhere else.

@@ -157,8 +157,12 @@ class Tree:
         self.found = found
         self.inner: dict[Parts, list[Parts]] = {parts: [] for parts in found}
         for parts in found:
-            if parts:
+            # What lies beside images and holds none itself, as annotations do, is no class.
+            if parts and (not found[parts[:-1]] or self._filled(parts)):
                 self.inner[parts[:-1]].append(parts)
+
+    def _filled(self, top: Parts) -> bool:
+        return any(names for parts, names in self.found.items() if parts[: len(top)] == top)
 
     def top(self) -> Parts:
         """Return the folder to begin with: a lone folder of folders is passed through."""

@@ -20,7 +20,7 @@ def read(path: Path, classes: Sequence[str]) -> list[Steps]:
 
     A CSV file has one row for each class: the class, its parent, the parent's parent and so on.
     Empty cells at the end are left out, and so is a first row that begins with `class`. A JSON
-    file nests objects, whose keys are names, down to a list of classes, one class or null:
+    file nests objects, whose keys are names, down to a list of classes, one class or nothing:
     `{"animals": ["cat", "dog"], "vehicles": {"road": ["car"], "water": null}}`.
 
     Raises:
@@ -67,7 +67,7 @@ def _of_csv(text: str) -> Iterator[Steps]:
 def _of_json(value: Any, above: Steps = ()) -> Iterator[Steps]:
     if isinstance(value, dict):
         for name, inner in value.items():
-            if inner is None:
+            if inner is None or inner in ({}, []):
                 yield (*above, str(name))
             else:
                 yield from _of_json(inner, (*above, str(name)))
