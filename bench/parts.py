@@ -187,7 +187,7 @@ def part_of(content: Any, where: str, *, labelled: bool = True) -> Part:
 
 def refuse(part: Part, bad: Mapping[int, str], *, all_known: bool) -> DataError:
     """Return the error that names the files of a split that cannot be read."""
-    first, *others = bad
+    first, *others = sorted(bad)
     if isinstance(part, FilesPart):
         text = f"`{part.files.paths[first]}` {bad[first]}"
     else:

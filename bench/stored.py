@@ -22,7 +22,7 @@ from bench.specs import Task
 Indices = npt.NDArray[np.int64]
 STATISTICS_ITEMS = 50_000
 """Images that the mean and std are taken from, at most."""
-COUNTED_VALUES = 8_000_000
+COUNTED_VALUES = 2_000_000
 """Values that are counted at a time; counting takes 8 bytes for each of a channel's."""
 
 

@@ -255,9 +255,8 @@ def test_files_that_cannot_be_read_fail_the_run_in_one_line(
 ) -> None:
     [record] = experiment(datasets=broken_folder(tmp_path / "bad")).records
     error = str(record.error)
-    assert error.startswith("2 of 121 images cannot be read: ")
-    assert f"`{tmp_path / 'bad' / 'digit 1' / '41.png'}` is damaged" in error
-    assert "`digit 7/empty.png` is empty" in error
+    # The headers are read first, and tell of this one; the other would be found by decoding.
+    assert error.startswith(f"`{tmp_path / 'bad' / 'digit 7' / 'empty.png'}` is empty (there may")
     assert "--on-bad skip" in error
     assert "\n" not in error
 
