@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import bz2
 import contextlib
+import errno
 import gzip
 import lzma
 import shutil
@@ -28,6 +29,7 @@ from bench.text import byte_size, one_line
 SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz", ".tbz2", ".tar.xz", ".txz")
 """Endings of the files that are taken for archives, in lower case."""
 
+_OF_NAMES = (errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG)
 MAX_BYTES = 500_000_000_000
 MAX_MEMBERS = 5_000_000
 MAX_RATIO = 100
@@ -71,6 +73,11 @@ def extract(archive: Path, folder: Path) -> Path:
             temporary.chmod(0o777 & ~files.umask())  # mkdtemp's folders are private
             temporary.rename(folder)
         except OSError as error:
+            if error.errno in _OF_NAMES:
+                raise DataError(
+                    f"`{archive}` cannot be unpacked: two of its members clash, or a name is too "
+                    f"long ({error.strerror})"
+                ) from error
             raise StoreError(
                 f"cannot unpack `{archive}` into `{folder.parent}`: {error.strerror or error}; "
                 "BENCH_CACHE names another folder"

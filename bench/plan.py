@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench import datastore, hardware, provenance
+from bench import datastore, hardware, provenance, selection
 from bench.config import ExperimentConfig, Protocol, protocol_value
-from bench.errors import BenchError, ConfigError, PluginError, UsageError
+from bench.errors import BenchError, ConfigError, DataError, PluginError, UsageError
 from bench.estimate import History, estimate_seconds
 from bench.geometry import Request
 from bench.overrides import Overrides
-from bench.records import ComponentRef, Mode, RunSpec, RunStatus
+from bench.records import ComponentRef, Mode, RunSpec, RunStatus, canonical
 from bench.registry import Offer, Registry, suits
 from bench.specs import Dataset, DatasetHints, Model, Task
 from bench.store import Store
@@ -172,6 +172,7 @@ def forecast(
     names = {device: hardware.device_name(device) for device in {spec.device for spec in specs}}
     fingerprints: dict[str, StoredDataset | None] = {}
     known: dict[str, DatasetHints | None] = {}
+    viewed: set[tuple[str, str]] = set()
     result = []
     for spec in specs:
         dataset = registry.of("dataset", spec.dataset)
@@ -186,6 +187,10 @@ def forecast(
         stored, hints = fingerprints[source], known[source]
         cached = False
         if stored is not None:
+            asked = (source, canonical(spec.protocol))
+            if asked not in viewed:
+                viewed.add(asked)
+                _check_view(stored, spec)
             content = stored.fingerprint, stored.variant
             spec = provenance.complete(spec, registry, content, names[spec.device])
             record = None if rerun else store.read(spec.id)
@@ -194,6 +199,13 @@ def forecast(
         parameters = model.hints.parameters if model.hints else None
         result.append(PlannedRun(spec, cached, seconds, hints, parameters))
     return result
+
+
+def _check_view(stored: StoredDataset, spec: RunSpec) -> None:
+    """Raise ConfigError now if the protocol asks for classes or a task that the labels lack."""
+    # Too few images are no wrong request: they fail their own runs.
+    with contextlib.suppress(DataError):
+        selection.select(stored, spec.protocol, f"dataset `{spec.dataset.name}`")
 
 
 def stored_dataset(offer: Offer, spec: RunSpec) -> StoredDataset | None:

@@ -349,3 +349,32 @@ def test_a_param_of_a_source_can_change_the_task_and_with_it_the_loss(
     assert record.environment["task"] == "multi-label"
     assert record.spec.loss.name == "binary-cross-entropy"
     assert only(experiment(datasets=source, epochs=1)).environment["task"] == "multi-class"
+
+
+def test_a_wrong_request_of_known_data_is_refused_before_any_worker_starts(
+    experiment: Experiment, watcher: Watcher, tmp_path: Path
+) -> None:
+    source = class_folders(tmp_path / "three")
+    experiment(datasets=source, epochs=1)
+    watcher.messages.clear()
+    with pytest.raises(BenchError, match="has no class `digit 9`"):
+        experiment(datasets=source, classes="digit 0,digit 9")
+    assert watcher.messages == []
+
+
+def test_a_split_without_images_of_a_class_is_announced(
+    experiment: Experiment, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    from bench import api
+    from bench.config import ExperimentConfig
+    from bench.console import Console
+    from bench.registry import load_registry
+
+    values = {"datasets": class_folders(tmp_path / "three"), "models": "tiny", "limit": 2}
+    config = ExperimentConfig.create({**values, "results": tmp_path / "results"})
+    registry = load_registry()
+    api.execute(config, registry, *api.prepare(config, registry), Console(live=False))
+    assert (
+        "warning: test of `folder:three` has no image of 1 of the 3 classes"
+        in capfd.readouterr().err
+    )

@@ -413,3 +413,11 @@ def test_an_encrypted_zip_is_refused(tmp_path: Path) -> None:
     archive.write_bytes(content)
     with pytest.raises(DataError, match=r"`good\.txt` is encrypted"):
         extract(archive, tmp_path / "set")
+
+
+def test_members_that_clash_are_said_to_be_the_archives_fault(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "set.zip", "w") as archive:
+        archive.writestr("a", "a file")
+        archive.writestr("a/b.png", "in a folder of its name")
+    with pytest.raises(DataError, match="two of its members clash"):
+        extract(tmp_path / "set.zip", tmp_path / "cache" / "set")

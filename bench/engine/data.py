@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -179,6 +180,19 @@ def _batches(
     )
 
 
+_known_statistics: dict[tuple[str, ...], tuple[list[float], list[float]]] = {}
+
+
+def _channel_statistics(dataset: StoredDataset, train: Subset) -> tuple[list[float], list[float]]:
+    """Return mean and std of the training images, counted once a worker: it may take decoding."""
+    ids = hashlib.sha256(train.ids.tobytes()).hexdigest()
+    key = (dataset.fingerprint, dataset.variant, train.split, ids)
+    if key not in _known_statistics:
+        images = dataset.images(train.split)
+        _known_statistics[key] = stored.channel_statistics(images, train.ids)
+    return _known_statistics[key]
+
+
 def _lacking(subset: Subset, classes: int) -> int:
     """Return how many classes no item of a split has."""
     labels = subset.labels
@@ -193,8 +207,9 @@ def _statistics(spec: RunSpec, seen: View, model: Offer) -> tuple[tuple[Tensor, 
         return pipeline.shaped([0.0] * channels, [1.0] * channels), "to [0, 1]"
     if wanted == "standard":
         train = seen.chosen.train
-        found = stored.channel_statistics(seen.stored.images(train.split), train.ids)
-        return pipeline.shaped(*found), "mean and std of the training images"
+        return pipeline.shaped(
+            *_channel_statistics(seen.stored, train)
+        ), "mean and std of the training images"
     component = model.component
     assert isinstance(component, Model)
     where = f"model `{model.name}` of plugin {model.plugin.label}"
