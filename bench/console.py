@@ -49,7 +49,7 @@ class Console:
     def __init__(self, *, live: bool) -> None:
         self._rich = terminal(sys.stderr)
         self._active: dict[str, _Active] = {}
-        self._preparing: dict[str, tuple[float, int, int, float]] = {}
+        self._preparing: dict[tuple[str, str], tuple[float, int, int, float]] = {}
         self._described: set[tuple[str, str]] = set()
         self._total = 0
         self._ended = 0
@@ -86,19 +86,21 @@ class Console:
         """Print one line."""
         self._rich.print(Text(one_line(text)))
 
-    def progress(self, label: str, done: int, total: int) -> None:
-        """Show how far the preparation of a dataset is, in images."""
-        started, _, _, told = self._preparing.get(label, (time.monotonic(), 0, 0, 0.0))
+    def progress(self, label: str, what: str, done: int, total: int) -> None:
+        """Show how far the preparation of a dataset is: how many images were `what`."""
+        key = (label, what)
+        started, _, _, told = self._preparing.get(key, (time.monotonic(), 0, 0, 0.0))
         now = time.monotonic()
         if self._live is None and (now - max(told, started) > PROGRESS_SECONDS or done == total):
             told = now
-            self.message(f"  {label}: {done:,} of {total:,} images read")
+            self.message(f"  {label}: {done:,} of {total:,} images {what}")
         if done == total:
-            self._preparing.pop(label, None)
+            self._preparing.pop(key, None)
             if self._live is not None:
-                self.message(f"  {label}: {total:,} images read in {duration(now - started)}")
+                spent = duration(now - started)
+                self.message(f"  {label}: {total:,} images {what} in {spent}")
         else:
-            self._preparing[label] = (started, done, total, told)
+            self._preparing[key] = (started, done, total, told)
 
     def sized(self, spec: RunSpec, facts: dict[str, Any]) -> None:
         """Print what the rehearsal of a cell found."""
@@ -180,11 +182,13 @@ class Console:
     def _preparation(self) -> Table:
         """Return a bar for each dataset that is being read."""
         table = Table.grid(padding=(0, 2, 0, 0))
-        for label, (started, done, total, _) in list(self._preparing.items()):
+        for (label, what), (started, done, total, _) in list(self._preparing.items()):
             spent = time.monotonic() - started
             left = duration(spent / done * (total - done)) if done else "–"
             bar = ProgressBar(total=total, completed=done, width=40)
-            table.add_row(Text(label), bar, Text(f"{done:,} of {total:,} images, {left} left"))
+            table.add_row(
+                Text(label), bar, Text(f"{done:,} of {total:,} images {what}, {left} left")
+            )
         return table
 
     def _table(self) -> Table | Text:

@@ -142,7 +142,8 @@ def prepare(
     offer: Offer,
     ref: ComponentRef,
     request: Request | None = None,
-    progress: Progress = lambda done, total: None,
+    progress: Progress = intake.unwatched,
+    sizing: Progress = intake.unwatched,
 ) -> StoredDataset:
     """Load a dataset through its plugin, check it, and store it unless it is there already.
 
@@ -172,7 +173,7 @@ def prepare(
                 f"{len(unknown)} line(s) of `{request.exclude}` name no file of `{ref.name}`: "
                 f"{listing(unknown, 3)}"
             )
-        written = write(intake.receive(splits, where), request, progress)
+        written = write(intake.receive(splits, where), request, progress, sizing)
         if _stamps(component, ref, request) != stamps:
             raise DataError(f"the files of {where} changed while they were read; run it again")
         files.write_text(_note(key).with_suffix(".names.json"), files.dump_json(written.names))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -25,6 +26,10 @@ DEFAULT_EDGE = 224
 """Images that differ in size are stored no larger than this unless somebody asks for it."""
 Progress = Callable[[int, int], None]
 """Takes how many items were done, and how many there are."""
+
+
+def unwatched(done: int, total: int) -> None:
+    """Be the progress that nobody looks at."""
 
 
 @dataclass
@@ -170,13 +175,16 @@ def task_of(labels: Labels, classes: Sequence[str], taxonomy: Sequence[Sequence[
     return Task.BINARY if len(classes) == 2 else Task.MULTI_CLASS
 
 
-def survey(parts: Mapping[str, Part], *, read: bool = False) -> Survey:
+def survey(
+    parts: Mapping[str, Part], progress: Progress = unwatched, *, read: bool = False
+) -> Survey:
     """Look at sizes and channels; with `read`, at the price of decoding where nothing else tells.
 
     Raises:
         BenchError: an item that is no file cannot be read.
     """
     sizes: list[npt.NDArray[np.int64]] = []
+    total = sum(map(len, parts.values()))
     bad: dict[str, dict[int, str]] = {}
     for split, part in parts.items():
         if isinstance(part, ArrayPart):
@@ -184,7 +192,8 @@ def survey(parts: Mapping[str, Part], *, read: bool = False) -> Survey:
             gray = part.images.ndim == 3 or part.images.shape[3] == 1
             sizes.append(np.array([[height, width, gray]]).repeat(len(part), 0))
         elif isinstance(part, FilesPart) and not read:
-            found, bad[split] = _headers(part)
+            advance = functools.partial(_advance, progress, sum(map(len, sizes)), total)
+            found, bad[split] = _headers(part, advance)
             sizes.append(found)
         elif read:
             found, bad[split] = _read_sizes(part)
@@ -228,6 +237,10 @@ def _without(files: Files, exclude: frozenset[str]) -> Files:
     )
 
 
+def _advance(progress: Progress, before: int, total: int, count: int) -> None:
+    progress(before + count, total)
+
+
 def first_shapes(part: Part) -> Shapes:
     """Return what the first image of a split makes likely of all.
 
@@ -243,7 +256,9 @@ def first_shapes(part: Part) -> Shapes:
     raise DataError(why)
 
 
-def _headers(part: FilesPart) -> tuple[npt.NDArray[np.int64], dict[int, str]]:
+def _headers(
+    part: FilesPart, progress: Callable[[int], None]
+) -> tuple[npt.NDArray[np.int64], dict[int, str]]:
     """Return height, width and grayness by the headers, (N, 3), and what is wrong by place."""
     sizes = np.zeros((len(part), 3), np.int64)
     bad: dict[int, str] = {}
@@ -258,8 +273,10 @@ def _headers(part: FilesPart) -> tuple[npt.NDArray[np.int64], dict[int, str]]:
 
     with ThreadPoolExecutor(hardware.cpu_count()) as pool:
         for start in range(0, len(part), HEADERS):
-            for _ in pool.map(look, range(start, min(start + HEADERS, len(part)))):
+            stop = min(start + HEADERS, len(part))
+            for _ in pool.map(look, range(start, stop)):
                 pass
+            progress(stop)
     return np.delete(sizes, sorted(bad), 0), dict(sorted(bad.items()))
 
 

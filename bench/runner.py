@@ -49,8 +49,8 @@ class Observer(Protocol):
     def message(self, text: str) -> None:
         """Say one line."""
 
-    def progress(self, label: str, done: int, total: int) -> None:
-        """Show how far the preparation of a dataset is, in images."""
+    def progress(self, label: str, what: str, done: int, total: int) -> None:
+        """Show how far the preparation of a dataset is: how many images were `what`."""
 
     def sized(self, spec: RunSpec, facts: dict[str, Any]) -> None:
         """Note what the rehearsal of a cell found: input size, parameters, seconds a step."""
@@ -344,7 +344,7 @@ class Runner:
                 answers[index] = (facts if status is RunStatus.OK else None, error)
 
             def progress(data: dict[str, Any]) -> None:
-                self._observer.progress(labels[index], data["done"], data["total"])
+                self._observer.progress(labels[index], data["what"], data["done"], data["total"])
 
             job = self._job(kind, payload, self._store.root / "logs" / f"{kind}.txt")
             return Task(job, ended, progress=progress, timeout=self._config.timeout)

@@ -58,9 +58,18 @@ class _Unlike(Exception):
     """An image is not of the shape that the first one made likely."""
 
 
-def write(taken: Intake, request: Request, progress: Progress) -> Written:
-    """Read every item once and store it under the hash of the content."""
-    survey = intake.survey(taken.parts)
+def write(
+    taken: Intake, request: Request, progress: Progress, sizing: Progress = intake.unwatched
+) -> Written:
+    """Read every item once and store it under the hash of the content.
+
+    Args:
+        taken: the dataset.
+        request: how it is asked for.
+        progress: told of the images that were read.
+        sizing: told of the files whose sizes were looked at before.
+    """
+    survey = intake.survey(taken.parts, sizing)
     if request.on_bad == "error":
         for split, bad in survey.bad.items():
             if bad:

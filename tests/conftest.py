@@ -61,13 +61,13 @@ class Watcher:
     epochs: list[tuple[str, EpochMetrics]] = field(default_factory=list)
     finished: list[RunRecord] = field(default_factory=list)
     sizes: dict[str, int] = field(default_factory=dict)
-    progressed: list[tuple[str, int, int]] = field(default_factory=list)
+    progressed: list[tuple[str, str, int, int]] = field(default_factory=list)
 
     def message(self, text: str) -> None:
         self.messages.append(text)
 
-    def progress(self, label: str, done: int, total: int) -> None:
-        self.progressed.append((label, done, total))
+    def progress(self, label: str, what: str, done: int, total: int) -> None:
+        self.progressed.append((label, what, done, total))
 
     def sized(self, spec: RunSpec, facts: dict[str, Any]) -> None:
         self.sizes[spec.model.name] = facts["input_size"]

@@ -197,7 +197,7 @@ def _prepared(planned: PlannedDataset, flags: dict[str, Any]) -> tuple[StoredDat
     """Store the dataset, if need be with a bar, and choose the items of its splits."""
     offline = downloads.offline(bool(flags.get("offline")))
     with stdout_to_stderr(), offline, _progress("reading") as progress:
-        stored = datastore.prepare(planned.offer, planned.ref, planned.request, progress)
+        stored = datastore.prepare(planned.offer, planned.ref, planned.request, progress, progress)
     where = f"dataset `{planned.ref.name}`"
     return stored, selection.select(stored, planned.fields, where)
 

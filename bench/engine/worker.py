@@ -6,6 +6,7 @@ takes and returns plain data.
 
 from __future__ import annotations
 
+import functools
 import io
 import time
 import traceback
@@ -20,7 +21,7 @@ import torch
 import torch._dynamo  # torch's optimizers import it at first use; here a warm server pays for it
 from torch import nn
 
-from bench import datastore, downloads, files
+from bench import datastore, downloads, files, intake
 from bench.engine import device as devices
 from bench.engine import evaluation, profiling
 from bench.engine.data import open_test
@@ -91,14 +92,22 @@ def _prepare(payload: dict[str, Any], emit: Emit) -> dict[str, Any]:
     request = datastore.request_of(spec)
     last = time.perf_counter()
 
-    def progress(done: int, total: int) -> None:
+    def progress(what: str, done: int, total: int) -> None:
         nonlocal last
-        if time.perf_counter() - last > PROGRESS_SECONDS or done == total:
+        # The end is always told, but not that of a look at a few files, which is over at once.
+        ended = done == total and (what == "read" or total > intake.HEADERS)
+        if time.perf_counter() - last > PROGRESS_SECONDS or ended:
             last = time.perf_counter()
-            emit({"done": done, "total": total})
+            emit({"what": what, "done": done, "total": total})
 
     with downloads.offline(payload["offline"]):
-        stored = datastore.prepare(offer, spec.dataset, request, progress)
+        stored = datastore.prepare(
+            offer,
+            spec.dataset,
+            request,
+            functools.partial(progress, "read"),
+            functools.partial(progress, "sized up"),
+        )
     notes = datastore.notes(offer, spec.dataset, request)
     return {"dataset": datastore.describe(stored), "notes": notes}
 
