@@ -34,17 +34,23 @@ from bench.text import listing, one_line
 
 
 def source_key(offer: Offer, ref: ComponentRef, request: Request) -> str:
-    """Return a hash of what a dataset would be loaded from, without loading it."""
-    component = offer.component
-    assert isinstance(component, Dataset)
-    stamps = _stamps(component, ref, request)
-    source = component_source(component.load)
+    """Return a hash of what a dataset would be loaded from, without loading it.
+
+    All files are looked at, which takes a while where they are many.
+    """
+    return _key(offer, ref, request, _stamps(offer, ref, request))
+
+
+def _key(offer: Offer, ref: ComponentRef, request: Request, stamps: list[Any]) -> str:
+    source = component_source(offer.component.factory)
     options = (request.on_bad, sorted(excluded(request)))
     return digest([FORMAT, ref.name, ref.plugin, dict(ref.params), source, stamps, options])[:24]
 
 
-def _stamps(component: Dataset, ref: ComponentRef, request: Request) -> list[Any]:
+def _stamps(offer: Offer, ref: ComponentRef, request: Request) -> list[Any]:
     """Return path, size, times and number of each file that would be loaded."""
+    component = offer.component
+    assert isinstance(component, Dataset)
     if component.locate is None:
         return []
     located = component.locate(request.data_dir, **ref.params)
@@ -76,22 +82,22 @@ def request_of(spec: RunSpec) -> Request:
 
 def remember(offer: Offer, ref: ComponentRef, request: Request) -> dict[str, Any] | None:
     """Return the note of a source that was prepared before, at whatever size, else None."""
-    try:
-        note = json.loads(_note(source_key(offer, ref, request)).read_text("utf-8"))
-    except (OSError, ValueError):
-        return None
-    return note if isinstance(note, dict) and "task" in note else None
+    return _read_note(source_key(offer, ref, request))
 
 
 def recall(offer: Offer, ref: ComponentRef, request: Request) -> StoredDataset | None:
     """Return the stored dataset if this source was prepared before, else None."""
-    note = remember(offer, ref, request)
+    return _recall(source_key(offer, ref, request), request)
+
+
+def _recall(key: str, request: Request) -> StoredDataset | None:
+    note = _read_note(key)
     if note is None:
         return None
     try:
         shapes = Shapes(tuple(note["uniform"] or ()) or None, note["gray"], note["edge"])
         shape = geometry(shapes, note["image_size"], request)
-        listed = _listed(source_key(offer, ref, request), shape.variant)
+        listed = _listed(key, shape.variant)
         if request.stream and note["in_files"]:
             return open_stored(note["fingerprint"], shape.variant, listed)
         try:
@@ -153,9 +159,9 @@ def prepare(
         StoreError: the store cannot be written.
     """
     request = request or Request()
-    lock = _note(source_key(offer, ref, request)).with_suffix(".lock")
-    with files.lock(lock):
-        stored = recall(offer, ref, request)
+    key = source_key(offer, ref, request)
+    with files.lock(_note(key).with_suffix(".lock")):
+        stored = _recall(key, request)
         if stored is not None:
             return stored
         with warnings.catch_warnings(record=True) as caught:
@@ -163,10 +169,8 @@ def prepare(
             splits, where = load(offer, ref, request.data_dir)
         said = list(dict.fromkeys(one_line(str(each.message)) for each in caught))
         # Taken again: a download during `load` may have made files to stamp.
-        key = source_key(offer, ref, request)
-        component = offer.component
-        assert isinstance(component, Dataset)
-        stamps = _stamps(component, ref, request)
+        stamps = _stamps(offer, ref, request)
+        key = _key(offer, ref, request, stamps)
         splits, left_out, unknown = intake.leave_out(splits, excluded(request), where)
         if unknown:
             said.append(
@@ -174,7 +178,7 @@ def prepare(
                 f"{listing(unknown, 3)}"
             )
         written = write(intake.receive(splits, where), request, progress, sizing)
-        if _stamps(component, ref, request) != stamps:
+        if _stamps(offer, ref, request) != stamps:
             raise DataError(f"the files of {where} changed while they were read; run it again")
         files.write_text(_note(key).with_suffix(".names.json"), files.dump_json(written.names))
         listed = None
@@ -227,6 +231,14 @@ def describe(stored: StoredDataset) -> dict[str, Any]:
     """Return the plain data that a worker hands back about a stored dataset."""
     plain = {**dataclasses.asdict(stored), "folder": str(stored.folder), "task": str(stored.task)}
     return {**plain, "files": str(stored.files) if stored.files else None}
+
+
+def _read_note(key: str) -> dict[str, Any] | None:
+    try:
+        note = json.loads(_note(key).read_text("utf-8"))
+    except (OSError, ValueError):
+        return None
+    return note if isinstance(note, dict) and "task" in note else None
 
 
 def _note(key: str) -> Path:

@@ -28,6 +28,11 @@ Progress = Callable[[int, int], None]
 """Takes how many items were done, and how many there are."""
 
 
+def advance(progress: Progress, before: int, total: int, count: int) -> None:
+    """Tell how far a split is that comes after others."""
+    progress(before + count, total)
+
+
 def unwatched(done: int, total: int) -> None:
     """Be the progress that nobody looks at."""
 
@@ -192,8 +197,8 @@ def survey(
             gray = part.images.ndim == 3 or part.images.shape[3] == 1
             sizes.append(np.array([[height, width, gray]]).repeat(len(part), 0))
         elif isinstance(part, FilesPart) and not read:
-            advance = functools.partial(_advance, progress, sum(map(len, sizes)), total)
-            found, bad[split] = _headers(part, advance)
+            tell = functools.partial(advance, progress, sum(map(len, sizes)), total)
+            found, bad[split] = _headers(part, tell)
             sizes.append(found)
         elif read:
             found, bad[split] = _read_sizes(part)
@@ -235,10 +240,6 @@ def _without(files: Files, exclude: frozenset[str]) -> Files:
         labels[kept] if len(labels) else labels,
         [names[index] for index in kept] if files.names else (),
     )
-
-
-def _advance(progress: Progress, before: int, total: int, count: int) -> None:
-    progress(before + count, total)
 
 
 def first_shapes(part: Part) -> Shapes:

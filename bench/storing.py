@@ -142,8 +142,8 @@ def _fill(
         if not stream:
             images.mkdir(exist_ok=True)
             raw = _room(images / f"{split}.raw.npy", len(part), shape)
-        advance = functools.partial(_advance, progress, done, total)
-        read = _read_part(part, shapes, shape, request.on_bad, raw, advance)
+        tell = functools.partial(intake.advance, progress, done, total)
+        read = _read_part(part, shapes, shape, request.on_bad, raw, tell)
         done += len(part)
         order = read.order
         labels[split], keys[split] = read.labels[order], read.keys[order]
@@ -256,10 +256,6 @@ def _read_part(
     columns = full[kept].reshape(len(kept), -1).T[::-1]
     order = kept[np.lexsort((*columns, halves[:, 1], halves[:, 0]))]
     return _Read(full, keys, bad, order)
-
-
-def _advance(progress: Progress, before: int, total: int, count: int) -> None:
-    progress(before + count, total)
 
 
 def _key(pixels: Pixels) -> bytes:

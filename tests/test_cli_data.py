@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from conftest import Done
 from PIL import Image
-from sklearn.datasets import load_digits
+from sklearn.datasets import load_digits, load_sample_images
 from test_light import probe
 
 from bench.contact_sheet import MARGIN, PADDING
@@ -607,3 +607,19 @@ def test_what_was_cleaned_is_made_again_by_the_next_run(
     assert not variant.exists()
     assert train(cli, whole, tmp_path / "results").code == 0
     assert {path.name: path.read_bytes() for path in variant.glob("*.npy")} == before
+
+
+def test_check_looks_for_near_copies_unless_told_not_to(cli: Cli, tmp_path: Path) -> None:
+    """Cells of one photograph of a flower, and one of them saved again with losses."""
+    photograph = Image.fromarray(load_sample_images().images[1])
+    for place in range(8):
+        folder = tmp_path / "cells" / ("left" if place < 4 else "right")
+        folder.mkdir(parents=True, exist_ok=True)
+        cell = photograph.crop((70 * place, 60, 70 * place + 140, 200))
+        cell.save(folder / f"{place}.png")
+        if place == 2:
+            cell.save(folder / "again.jpg", quality=80)
+    found = parsed(cli("data", "check", source(tmp_path / "cells"), "--json"))["duplicates"]
+    assert {"a": "left/2.png", "b": "left/again.jpg", "kind": "near"} in found
+    without = parsed(cli("data", "check", source(tmp_path / "cells"), "--no-near", "--json"))
+    assert without["duplicates"] == []

@@ -140,12 +140,18 @@ def show(
     type=click.Path(path_type=Path, dir_okay=False),
     help="Write the files to leave out, for `bench run --exclude`.",
 )
+@click.option(
+    "--near/--no-near",
+    default=True,
+    help="Look for near duplicates too; not where all pictures are alike, as of a fixed camera.",
+)
 @field_options(*LOADING, "input_size")
 @json_option
 def check(
     dataset: str,
     pictures: Path | None,
     fix_list: Path | None,
+    near: bool,
     as_json: bool,
     **flags: Any,
 ) -> int:
@@ -162,7 +168,8 @@ def check(
         splits, _, _ = intake.leave_out(splits, datastore.excluded(planned.request), where)
         intake.receive(splits, where)
         with _progress("checking") as progress:
-            found = inspect(splits, input_size=planned.request.size, progress=progress)
+            size = planned.request.size
+            found = inspect(splits, near=near, input_size=size, progress=progress)
     if pictures is not None:
         written = found.write_pictures(pictures)
         names = listing([path.name for path in written]) or "nothing to draw"
