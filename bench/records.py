@@ -227,6 +227,8 @@ class EpochMetrics:
         epochs: how many there will be.
         lr: the learning rate of the epoch's last step.
         seconds: of the training steps only.
+        steps: training steps since the start of the run.
+        val_score: the metric that selects, the higher the better.
     """
 
     epoch: int
@@ -238,6 +240,35 @@ class EpochMetrics:
     lr: float
     seconds: float
     images_per_second: float
+    steps: int = 0
+    val_score: float | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data."""
+        return dataclasses.asdict(self)
+
+
+@dataclass(frozen=True)
+class StepMetrics:
+    """A point of the curves that `log_steps` asks for.
+
+    Attributes:
+        step: from 1, since the start of the run.
+        epoch: from 1.
+        lr: the learning rate of this step.
+        seconds: of the training steps since the start of the run.
+        train_loss: the mean over the steps since the point before, or since the epoch began.
+        train_accuracy: likewise.
+    """
+
+    step: int
+    epoch: int
+    lr: float
+    seconds: float
+    train_loss: float
+    train_accuracy: float
+    val_loss: float
+    val_accuracy: float
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data."""

@@ -216,9 +216,7 @@ class Registry:
 
     def default(self, kind: str, task: Task | None = None) -> Offer:
         """Return the one component of a kind, or of a task, that declares itself the default."""
-        found = [offer for offer in self._offers[kind] if offer.component.default]
-        if task is not None:
-            found = [offer for offer in found if suits(offer, task)]
+        found = [offer for offer in self._offers[kind] if offer.component.is_default(task)]
         plural = KINDS[kind].plural
         if not found:
             raise UsageError(f"no {kind} is chosen; name one (`bench list {plural}` shows them)")

@@ -52,6 +52,10 @@ class Component:
         build: Callable[..., Any] = self.build  # type: ignore[attr-defined]
         return build
 
+    def is_default(self, task: Task | None) -> bool:
+        """Return whether this is used where the user names none of its kind."""
+        return self.default
+
     @functools.cached_property
     def defaults(self) -> dict[str, Any]:
         """The factory's keyword-only params with their default values."""
@@ -298,14 +302,17 @@ class Schedule(Component):
     """How the learning rate moves during a run.
 
     Attributes:
-        build: `build(steps, steps_per_epoch, *, ...)` returns `steps` factors of the
-            optimizer's base learning rate, one for each training step, fixed in advance.
+        build: `build(steps, steps_per_epoch, *, ...)` returns factors of the optimizer's base
+            learning rate: a sequence of `steps`, one for each training step; or, where they
+            depend on how training goes, a function that takes the finished epochs (a sequence of
+            `bench.EpochMetrics`, empty at first) and returns the factor of the next one. It is to
+            depend on nothing else, so that a run that is resumed goes on as it would have.
     """
 
     kind: ClassVar[str] = "schedule"
     plural: ClassVar[str] = "schedules"
 
-    build: Callable[..., Sequence[float]]
+    build: Callable[..., Sequence[float] | Callable[..., float]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -315,8 +322,12 @@ class Loss(Component):
     Attributes:
         build: `build(num_classes, *, ...)` returns a callable that maps logits (N, C) float and
             labels to a scalar tensor, the mean over the batch. Labels are (N,) int64; or (N, C)
-            float where they were mixed by an augmentation, or the task is multi-label.
-        tasks: what it suits; the default of its tasks is used where the user names no loss.
+            float where they were mixed by an augmentation, or the task is multi-label. A second
+            positional parameter, `build(num_classes, class_counts, *, ...)`, gets the number of
+            training images of each class, a sequence of C integers.
+        tasks: what it suits.
+        default_tasks: with `default`, the tasks of which it is the default; all it suits where
+            empty.
     """
 
     kind: ClassVar[str] = "loss"
@@ -324,6 +335,19 @@ class Loss(Component):
 
     build: Callable[..., Any]
     tasks: tuple[Task, ...] = SINGLE_LABEL
+    default_tasks: tuple[Task, ...] = ()
+
+    def arguments(self, class_counts: Sequence[int]) -> tuple[Any, ...]:
+        """Return what `build` is called with, given the training images of each class."""
+        parameters = inspect.signature(self.build).parameters.values()
+        positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+        takes_counts = sum(parameter.kind in positional for parameter in parameters) > 1
+        known = (len(class_counts), class_counts)
+        return known if takes_counts else known[:1]
+
+    def is_default(self, task: Task | None) -> bool:
+        """Return whether this is used for a task where the user names no loss."""
+        return self.default and (task is None or task in (self.default_tasks or self.tasks))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -354,6 +378,12 @@ class ExecutorSession(Protocol):
 
     def poll(self, timeout: float) -> Iterable[Any]:
         """Wait at most `timeout` seconds and return the `bench.records.JobEvent`s so far."""
+
+    def interrupt(self, job_id: str) -> None:
+        """Ask a run to save its state and end, as `bench.engine.worker.interrupt` does there.
+
+        It reports how it ended, which may be well if it was about to.
+        """
 
     def cancel(self, job_id: str) -> None:
         """Stop a job now, by force; no further event of it is reported."""

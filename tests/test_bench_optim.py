@@ -8,29 +8,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.optim import lr_scheduler
 
 import bench
 import bench_optim
-from bench.config import Protocol
+from bench.protocol import Protocol
 from bench.specs import Task
 
 OPTIMIZERS = {offer.name: offer for offer in bench_optim.register_optimizers()}
 SCHEDULES = {offer.name: offer for offer in bench_optim.register_schedules()}
 LOSSES = {offer.name: offer for offer in bench_optim.register_losses()}
-
-
-def torch_factors(make: Any, steps: int) -> list[float]:
-    """Return the factors that one of torch's schedulers gives, for a base rate of 1."""
-    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0)
-    scheduler = make(optimizer)
-    factors = []
-    for _ in range(steps):
-        factors.append(float(optimizer.param_groups[0]["lr"]))
-        optimizer.step()
-        if len(factors) < steps:
-            scheduler.step()
-    return factors
 
 
 # What is offered
@@ -51,8 +37,9 @@ def test_the_offer_is_complete_and_each_kind_has_one_default() -> None:
         for offers in (OPTIMIZERS, SCHEDULES, LOSSES)
     ]
     assert defaults == [["adamw"], ["one-cycle"], ["cross-entropy", "binary-cross-entropy"]]
-    tasks = [task for offer in LOSSES.values() if offer.default for task in offer.tasks]
-    assert sorted(tasks) == sorted(Task)
+    for task in Task:
+        assert sum(offer.is_default(task) for offer in LOSSES.values()) == 1
+        assert all(task in offer.tasks for offer in LOSSES.values() if offer.is_default(task))
 
 
 def test_pins_are_protocol_fields() -> None:
@@ -130,155 +117,109 @@ def test_nesterov_without_momentum_is_refused() -> None:
         OPTIMIZERS["nesterov"].build(nn.Linear(2, 2), momentum=0.0)
 
 
-# Schedules
+# Fused kernels
+
+FUSED = [name for name in OPTIMIZERS if name != "rmsprop"]
 
 
-@pytest.mark.parametrize("steps", [1, 2, 3, 4, 7, 10, 63, 315])
-def test_one_cycle_is_that_of_torch(steps: int) -> None:
-    ours = SCHEDULES["one-cycle"].build(steps, 1)
-    theirs = torch_factors(
-        lambda optimizer: lr_scheduler.OneCycleLR(
-            optimizer, max_lr=1.0, total_steps=steps, cycle_momentum=False
-        ),
-        steps,
-    )
-    assert ours == pytest.approx(theirs, abs=1e-9)
+class Weight(nn.Module):
+    """A network of one weight."""
+
+    def __init__(self, values: Tensor, trained: bool = True) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(values, requires_grad=trained)
 
 
-@pytest.mark.parametrize("warmup", [0.1, 0.5, 0.85])
-def test_one_cycle_takes_the_params_of_torch(warmup: float) -> None:
-    ours = SCHEDULES["one-cycle"].build(50, 10, warmup=warmup, start_factor=0.2, end_factor=0.002)
-    theirs = torch_factors(
-        lambda optimizer: lr_scheduler.OneCycleLR(
-            optimizer,
-            max_lr=1.0,
-            total_steps=50,
-            pct_start=warmup,
-            div_factor=5,
-            final_div_factor=100,
-            cycle_momentum=False,
-        ),
-        50,
-    )
-    assert ours == pytest.approx(theirs, abs=1e-9)
+def frozen() -> nn.Module:
+    model = nn.Linear(40, 5)
+    model.weight.requires_grad_(False)
+    return model
 
 
-@pytest.mark.parametrize("warmup", [0.0, 0.5, 1.0])
-@pytest.mark.parametrize("steps", [1, 2, 10])
-def test_one_cycle_stands_its_edges(warmup: float, steps: int) -> None:
-    factors = SCHEDULES["one-cycle"].build(steps, 1, warmup=warmup)
-    assert len(factors) == steps
-    assert all(0 < factor <= 1 for factor in factors)
+USUAL = {
+    "linear": lambda: nn.Linear(40, 5),
+    "channels last": lambda: nn.Conv2d(3, 40, 3).to(memory_format=torch.channels_last),
+    "transposed": lambda: Weight(torch.randn(5, 40).t()),
+    "depthwise": lambda: nn.Conv2d(8, 8, 3, groups=8).to(memory_format=torch.channels_last),
+    "float64": lambda: nn.Linear(40, 5, dtype=torch.float64),
+    "two types": lambda: nn.Sequential(nn.Linear(40, 5), nn.Linear(5, 40, dtype=torch.float64)),
+    "frozen": frozen,
+    "all frozen": lambda: Weight(torch.randn(40), trained=False),
+    "empty": lambda: Weight(torch.randn(0, 40)),
+    "scalar": lambda: Weight(torch.randn(())),
+}
+UNUSUAL = {
+    "bfloat16": lambda: nn.Linear(40, 5, dtype=torch.bfloat16),
+    "complex": lambda: nn.Linear(40, 5, dtype=torch.complex64),
+    "every other row": lambda: Weight(torch.randn(10, 40)[::2]),
+    "every other column": lambda: Weight(torch.randn(5, 40)[:, ::2]),
+}
 
 
-def test_one_cycle_refuses_a_warmup_longer_than_the_run() -> None:
-    with pytest.raises(bench.ConfigError, match=r"`warmup` is 1\.5"):
-        SCHEDULES["one-cycle"].build(10, 1, warmup=1.5)
-
-
-def test_constant_stays() -> None:
-    assert SCHEDULES["constant"].build(4, 2) == [1.0] * 4
-
-
-@pytest.mark.parametrize("end_factor", [0.0, 0.1])
-@pytest.mark.parametrize("steps", [1, 2, 63, 315])
-def test_cosine_is_that_of_torch(steps: int, end_factor: float) -> None:
-    ours = SCHEDULES["cosine"].build(steps, 1, end_factor=end_factor)
-    theirs = torch_factors(
-        lambda optimizer: lr_scheduler.CosineAnnealingLR(
-            optimizer, T_max=steps, eta_min=end_factor
-        ),
-        steps,
-    )
-    assert ours == pytest.approx(theirs, abs=1e-9)
-
-
-@pytest.mark.parametrize(("steps", "size"), [(9, 3), (90, 30), (315, 105)])
-def test_step_is_that_of_torch(steps: int, size: int) -> None:
-    ours = SCHEDULES["step"].build(steps, 1)
-    theirs = torch_factors(
-        lambda optimizer: lr_scheduler.StepLR(optimizer, step_size=size, gamma=0.1), steps
-    )
-    assert ours == pytest.approx(theirs, abs=1e-9)
-
-
-def test_step_cuts_the_run_into_equal_parts() -> None:
-    build = SCHEDULES["step"].build
-    assert build(8, 1, drops=3, factor=0.5) == [1, 1, 0.5, 0.5, 0.25, 0.25, 0.125, 0.125]
-    assert build(3, 1, drops=0) == [1, 1, 1]
-    with pytest.raises(bench.ConfigError, match="`drops` is -1"):
-        build(3, 1, drops=-1)
-
-
-@pytest.mark.parametrize("name", SCHEDULES)
-def test_every_step_has_a_factor(name: str) -> None:
-    for steps in (1, 2, 5, 50):
-        factors = SCHEDULES[name].build(steps, 5)
-        assert len(factors) == steps
-        assert all(isinstance(factor, float) for factor in factors)
-
-
-# Losses
-
-
-@pytest.fixture
-def batch() -> tuple[Tensor, Tensor]:
+def step_on_squares(name: str, make: Any, fused: bool | None) -> tuple[list[Tensor], set[Any]]:
+    """Return the weights after five steps down the sum of their squares, and the kernels' kind."""
     torch.manual_seed(0)
-    return torch.randn(8, 5, requires_grad=True), torch.tensor([0, 1, 2, 3, 4, 0, 1, 2])
+    model = make()
+    optimizer = OPTIMIZERS[name].build(model)
+    kinds = {group["fused"] for group in optimizer.param_groups}
+    for group in optimizer.param_groups:
+        group["fused"] = group["fused"] if fused is None else fused
+    for _ in range(5):
+        optimizer.zero_grad()
+        for weight in model.parameters():
+            if weight.requires_grad:
+                weight.abs().float().square().sum().backward()
+        optimizer.step()
+    return [weight.detach() for weight in model.parameters()], kinds
 
 
-@pytest.mark.parametrize("smoothing", [0.0, 0.1])
-def test_cross_entropy_is_that_of_torch(batch: tuple[Tensor, Tensor], smoothing: float) -> None:
-    logits, labels = batch
-    loss = LOSSES["cross-entropy"].build(5, label_smoothing=smoothing)
-    expected = functional.cross_entropy(logits, labels, label_smoothing=smoothing)
-    torch.testing.assert_close(loss(logits, labels), expected)
+@pytest.mark.parametrize("make", USUAL.values(), ids=USUAL)
+@pytest.mark.parametrize("name", FUSED)
+def test_fused_kernels_do_what_the_plain_ones_do(name: str, make: Any) -> None:
+    ours, kinds = step_on_squares(name, make, fused=None)
+    assert kinds == {True}
+    torch.testing.assert_close(ours, step_on_squares(name, make, fused=False)[0])
 
 
-def test_cross_entropy_refuses_impossible_smoothing() -> None:
-    with pytest.raises(bench.ConfigError, match="`label_smoothing` is 2"):
-        LOSSES["cross-entropy"].build(5, label_smoothing=2)
+@pytest.mark.parametrize("make", UNUSUAL.values(), ids=UNUSUAL)
+@pytest.mark.parametrize("name", FUSED)
+def test_weights_that_fused_kernels_would_spoil_get_the_plain_ones(name: str, make: Any) -> None:
+    ours, kinds = step_on_squares(name, make, fused=None)
+    assert kinds == {None}
+    torch.testing.assert_close(ours, step_on_squares(name, make, fused=False)[0])
 
 
-def test_mse_compares_probabilities_with_one_hot_labels(batch: tuple[Tensor, Tensor]) -> None:
-    logits, labels = batch
-    loss = LOSSES["mse"].build(5)(logits, labels)
-    expected = functional.mse_loss(logits.softmax(1), torch.eye(5)[labels])
-    torch.testing.assert_close(loss, expected)
-    loss.backward()
-    assert logits.grad is not None
-    assert logits.grad.abs().sum() > 0
+@pytest.mark.parametrize("name", ["sgd", "sgd-vanilla", "momentum"])
+def test_sparse_gradients_are_applied(name: str) -> None:
+    model = nn.Embedding(6, 3, sparse=True)
+    before = model.weight.detach().clone()
+    optimizer = OPTIMIZERS[name].build(model)
+    model(torch.tensor([1, 4])).sum().backward()
+    optimizer.step()
+    moved = (model.weight.detach() != before).any(1)
+    assert moved.tolist() == [False, True, False, False, True, False]
 
 
-def test_losses_take_shares_of_classes_where_images_were_mixed(
-    batch: tuple[Tensor, Tensor],
-) -> None:
-    logits, labels = batch
-    one_hot = torch.eye(5)[labels]
-    mixed = 0.3 * one_hot + 0.7 * one_hot.flip(0)
-    found = LOSSES["mse"].build(5)(logits, mixed)
-    torch.testing.assert_close(found, functional.mse_loss(logits.softmax(1), mixed))
-    build = LOSSES["cross-entropy"].build
-    both = build(5)(logits, labels), build(5)(logits, labels.flip(0))
-    torch.testing.assert_close(build(5)(logits, mixed), 0.3 * both[0] + 0.7 * both[1])
+@pytest.mark.parametrize("name", FUSED)
+def test_learning_rates_stay_plain_numbers(name: str) -> None:
+    group = OPTIMIZERS[name].build(nn.Linear(2, 2)).param_groups[0]
+    assert type(group["lr"]) is float
 
 
-@pytest.mark.parametrize("smoothing", [0.0, 0.1])
-def test_binary_cross_entropy_is_that_of_torch(smoothing: float) -> None:
-    torch.manual_seed(0)
-    logits, labels = torch.randn(8, 5), torch.randint(0, 2, (8, 5)).float()
-    loss = LOSSES["binary-cross-entropy"].build(5, label_smoothing=smoothing)
-    targets = torch.where(labels == 1, 1 - smoothing / 2, smoothing / 2)
-    expected = functional.binary_cross_entropy(logits.sigmoid(), targets)
-    torch.testing.assert_close(loss(logits, labels), expected)
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_a_saved_state_goes_on_where_it_was(name: str) -> None:
+    def trained(resumed: bool) -> Tensor:
+        torch.manual_seed(0)
+        model = nn.Linear(40, 5)
+        optimizer = OPTIMIZERS[name].build(model)
+        for step in range(6):
+            if step == 3 and resumed:
+                state = optimizer.state_dict()
+                optimizer = OPTIMIZERS[name].build(model)
+                optimizer.load_state_dict(state)
+            optimizer.zero_grad()
+            model.weight.square().sum().backward()
+            optimizer.step()
+        return model.weight.detach()
 
-
-def test_binary_cross_entropy_refuses_impossible_smoothing() -> None:
-    with pytest.raises(bench.ConfigError, match="`label_smoothing` is -1"):
-        LOSSES["binary-cross-entropy"].build(5, label_smoothing=-1)
-
-
-def test_mse_is_computed_in_float32(batch: tuple[Tensor, Tensor]) -> None:
-    logits, labels = batch
-    loss = LOSSES["mse"].build(5)(logits.bfloat16(), labels)
-    assert loss.dtype == torch.float32
+    assert torch.equal(trained(resumed=True), trained(resumed=False))

@@ -169,6 +169,13 @@ class Pool:
             warnings.warn(f"workers start slowly: {names} could not be preloaded", stacklevel=2)
         self._checked = True
 
+    def interrupt(self, job_id: str) -> None:
+        """Ask the worker that has a job in hand to save the run's state and end it."""
+        for worker in self._workers:
+            if worker.job is not None and worker.job.id == job_id and worker.process.pid:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(worker.process.pid, signal.SIGTERM)
+
     def cancel(self, job_id: str) -> None:
         """Kill the worker that has a job in hand."""
         for worker in self._workers:

@@ -16,13 +16,14 @@ from pathlib import Path
 from typing import Any
 
 from bench import Job, JobEventKind
+from bench.records import JobKind
 
 
 def serve(connection: Connection, life: Connection, preload: list[str]) -> None:
     """Carry out jobs until the parent says that there are no more, or is gone."""
     # Ctrl-C reaches the whole group; the parent decides what becomes of a run.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # until there is a run that can be interrupted
     # A group of its own, so that whatever a plugin starts ends together with this process.
     os.setpgid(0, 0)
     die_with_parent(life)
@@ -67,9 +68,22 @@ def _carry_out(engine: Any, job: Job, connection: Connection) -> None:
         connection.send({"kind": JobEventKind.PROGRESS, "data": metrics})
 
     connection.send({"kind": JobEventKind.STARTED, "data": {"pid": os.getpid()}})
-    with _output_to(job.log):
+    with _output_to(job.log), _interruptible(engine, job):
         result = engine.perform(job.kind, job.payload, emit)
     connection.send({"kind": JobEventKind.FINISHED, "data": result})
+
+
+@contextlib.contextmanager
+def _interruptible(engine: Any, job: Job) -> Iterator[None]:
+    """Let SIGTERM save the state of a run and end it; anything else it ends at once."""
+    if job.kind is not JobKind.RUN:
+        yield
+        return
+    signal.signal(signal.SIGTERM, lambda number, frame: engine.interrupt())
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 @contextlib.contextmanager

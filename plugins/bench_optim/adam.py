@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import bench
+from bench_optim.kernels import fused
 
 if TYPE_CHECKING:
     from torch import nn
@@ -36,7 +37,14 @@ def build(
     """
     from torch.optim import Adam
 
-    return Adam(model.parameters(), lr=lr, betas=(beta1, beta2), eps=eps, weight_decay=weight_decay)
+    return Adam(
+        model.parameters(),
+        lr=lr,
+        betas=(beta1, beta2),
+        eps=eps,
+        weight_decay=weight_decay,
+        fused=fused(model),
+    )
 
 
 def suggest(trial: Any) -> dict[str, Any]:

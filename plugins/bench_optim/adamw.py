@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import bench
+from bench_optim.kernels import fused
 
 if TYPE_CHECKING:
     from torch import nn
@@ -37,7 +38,12 @@ def build(
     from torch.optim import AdamW
 
     return AdamW(
-        model.parameters(), lr=lr, betas=(beta1, beta2), eps=eps, weight_decay=weight_decay
+        model.parameters(),
+        lr=lr,
+        betas=(beta1, beta2),
+        eps=eps,
+        weight_decay=weight_decay,
+        fused=fused(model),
     )
 
 

@@ -14,8 +14,13 @@ if TYPE_CHECKING:
 def build(num_classes: int, *, label_smoothing: float = 0.0) -> Callable[[Tensor, Tensor], Tensor]:
     """Binary cross-entropy of each label's sigmoid, the mean over images and labels.
 
+    In a task with one label an image, each class is a label that is present or not (one against
+    the rest, as in Beyer et al., 2020, https://arxiv.org/abs/2006.07159). Only training differs:
+    predictions are read by softmax there, as with any loss.
+
     Args:
-        num_classes: not used; the labels tell it.
+        num_classes: length of the labels made of classes (N,); labels (N, C) are taken as they
+            are.
         label_smoothing: part of the way from 0 and 1 to a half that targets are moved, 0 to 1;
             none by default.
 
@@ -30,6 +35,8 @@ def build(num_classes: int, *, label_smoothing: float = 0.0) -> Callable[[Tensor
         )
 
     def loss(logits: Tensor, labels: Tensor) -> Tensor:
+        if labels.ndim == 1:
+            labels = functional.one_hot(labels, num_classes)
         # float32 also under bfloat16 autocast, which would round a smoothed target.
         targets = labels.float() * (1 - label_smoothing) + label_smoothing / 2
         return functional.binary_cross_entropy_with_logits(logits.float(), targets)
@@ -42,5 +49,6 @@ LOSS = bench.Loss(
     build=build,
     preload=("torch",),
     default=True,
-    tasks=(bench.Task.MULTI_LABEL,),
+    tasks=tuple(bench.Task),
+    default_tasks=(bench.Task.MULTI_LABEL,),
 )

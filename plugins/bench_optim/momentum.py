@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import bench
+from bench_optim.kernels import fused
 
 if TYPE_CHECKING:
     from torch import nn
@@ -29,7 +30,13 @@ def build(
     """
     from torch.optim import SGD
 
-    return SGD(model.parameters(), lr=lr, momentum=momentum, weight_decay=weight_decay)
+    return SGD(
+        model.parameters(),
+        lr=lr,
+        momentum=momentum,
+        weight_decay=weight_decay,
+        fused=fused(model),
+    )
 
 
 def suggest(trial: Any) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import bench
+from bench_optim.kernels import fused
 
 if TYPE_CHECKING:
     from torch import nn
@@ -36,7 +37,12 @@ def build(
             f"optimizer `nesterov`: `momentum` is {momentum}; give a value above 0, or use `sgd`"
         )
     return SGD(
-        model.parameters(), lr=lr, momentum=momentum, weight_decay=weight_decay, nesterov=True
+        model.parameters(),
+        lr=lr,
+        momentum=momentum,
+        weight_decay=weight_decay,
+        nesterov=True,
+        fused=fused(model),
     )
 
 

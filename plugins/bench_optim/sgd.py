@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import bench
+from bench_optim.kernels import fused
 
 if TYPE_CHECKING:
     from torch import nn
@@ -25,7 +26,7 @@ def build(model: nn.Module, *, lr: float = 0.1, weight_decay: float = 0.0) -> Op
     """
     from torch.optim import SGD
 
-    return SGD(model.parameters(), lr=lr, weight_decay=weight_decay)
+    return SGD(model.parameters(), lr=lr, weight_decay=weight_decay, fused=fused(model))
 
 
 def suggest(trial: Any) -> dict[str, Any]:
