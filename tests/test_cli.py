@@ -20,7 +20,8 @@ import bench
 import bench_local.pool
 from bench.api import Result
 from bench.cli import COMMANDS
-from bench.config import ExperimentConfig, Protocol
+from bench.config import ExperimentConfig
+from bench.protocol import Protocol
 from bench.records import RunStatus
 from bench.specs import KINDS
 from bench.store import Store

@@ -9,7 +9,8 @@ import click
 from pydantic.fields import FieldInfo
 
 from bench.cli.common import Decorator, complete_names
-from bench.config import ExperimentConfig, Protocol
+from bench.config import ExperimentConfig
+from bench.protocol import Protocol
 
 ALL_FIELDS = {**ExperimentConfig.model_fields, **Protocol.model_fields}
 """Every field of an experiment and of its protocol, by name."""

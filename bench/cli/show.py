@@ -2,57 +2,57 @@
 
 from __future__ import annotations
 
-import json
+import math
+import textwrap
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
 from bench.cli.common import json_option, print_columns, print_json, print_warnings, results_option
-from bench.records import EpochMetrics, RunRecord
+from bench.cli.curve_tables import Curves
+from bench.curves import parse_target
+from bench.records import RunRecord
 from bench.store import Store
-from bench.text import duration, one_line
+from bench.text import byte_size, duration, one_line
 
 LOG_LINES = 20
+WIDTH = 100
+"""Characters of a line of settings."""
 
 
 @click.command("show")
 @click.argument("run")
+@click.option(
+    "--target",
+    "targets",
+    multiple=True,
+    metavar="[METRIC:]VALUE",
+    help="Say when val first reached this accuracy, or loss:VALUE, or score:VALUE.",
+)
 @results_option
 @json_option
-def command(run: str, results: Path, as_json: bool) -> None:
+def command(run: str, targets: tuple[str, ...], results: Path, as_json: bool) -> None:
     """Show one run: settings, metrics, curves, environment.
 
     RUN is the beginning of its id, as `bench list runs` shows it.
     """
+    wanted = [parse_target(text) for text in targets]
     store = Store(results)
     record = store.find(run)
     print_warnings(store.warnings)
     folder = store.folder(record.id)
-    epochs = _epochs(folder / "epochs.jsonl")
+    curves = Curves.read(folder, record)
     if as_json:
         files = sorted(str(path) for path in folder.iterdir())
-        print_json({**record.to_dict(), "epochs": epochs, "files": files})
+        print_json({**record.to_dict(), **curves.to_dict(wanted), "files": files})
         return
     _print_record(record)
     for split, metrics in record.metrics.items():
         if isinstance(metrics.get("per_class"), dict):
             _print_classes(split, metrics["per_class"])
-    if epochs:
-        click.echo("\nepochs")
-        headings = ("epoch", "train loss", "train accuracy", "val loss", "val accuracy", "images/s")
-        click.echo("  " + "  ".join(headings))
-        for epoch in epochs:
-            values = (
-                f"{epoch['epoch']}",
-                f"{epoch['train_loss']:.4f}",
-                f"{epoch['train_accuracy']:.1%}",
-                f"{epoch['val_loss']:.4f}",
-                f"{epoch['val_accuracy']:.1%}",
-                f"{epoch['images_per_second']:,.0f}",
-            )
-            pairs = zip(values, headings, strict=True)
-            click.echo("  " + "  ".join(v.rjust(len(heading)) for v, heading in pairs))
+    curves.print(wanted)
     click.echo(f"\nfiles in {folder}")
     for path in sorted(folder.iterdir()):
         click.echo(f"  {path.name}")
@@ -65,30 +65,30 @@ def command(run: str, results: Path, as_json: bool) -> None:
 
 def _print_record(record: RunRecord) -> None:
     spec = record.spec
-    rows = [("run", record.id), ("status", str(record.status))]
+    rows: list[tuple[str, str]] = [("run", record.id), ("status", str(record.status))]
     if record.error:
         rows.append(("error", record.error))
     for kind, ref in spec.components.items():
         params = ", ".join(f"{name}={value}" for name, value in ref.params.items())
-        rows.append((kind, f"{ref.name} ({params})" if params else ref.name))
+        rows += _wrapped(kind, f"{ref.name} ({params})" if params else ref.name)
     protocol = {k: v for k, v in spec.protocol.items() if v is not None}
-    rows.append(("protocol", ", ".join(f"{k}={v}" for k, v in protocol.items())))
+    rows += _wrapped("protocol", ", ".join(f"{k}={v}" for k, v in protocol.items()))
     if spec.pinned:
-        rows.append(("pinned", ", ".join(f"{name}={protocol[name]}" for name in spec.pinned)))
+        pinned = ", ".join(f"{name}={protocol[name]}" for name in spec.pinned)
+        rows.append(("pinned", pinned))
     rows.append(("seed", str(spec.seed)))
     for split, metrics in record.metrics.items():
-        rows.append((split, _numbers(metrics)))
-    for name, value in record.timing.items():
-        if value is None:  # a number that was not finite
-            text = _value(value)
-        else:
-            text = duration(value) if name.endswith("_seconds") else f"{value:,.6g}"
-        rows.append((name.replace("_", " "), text))
-    rows += [(name.replace("_", " "), _value(value)) for name, value in record.profile.items()]
-    for name, value in record.environment.items():
-        rows.append((name.replace("_", " "), _value(value)))
+        rows += _wrapped(split, _numbers(metrics))
+    for part in (record.timing, record.profile, record.environment):
+        rows += [_measured(name, value) for name, value in part.items()]
     rows += [("started", record.started_at), ("finished", record.finished_at)]
     print_columns(("", ""), rows)
+
+
+def _wrapped(name: str, text: str) -> list[tuple[str, str]]:
+    """Return a long list of settings as several rows, of which the first has the name."""
+    lines = textwrap.wrap(one_line(text, 2000), WIDTH, break_on_hyphens=False)
+    return [(name if place == 0 else "", line) for place, line in enumerate(lines)]
 
 
 def _numbers(metrics: Any) -> str:
@@ -110,29 +110,38 @@ def _print_classes(split: str, table: dict[str, dict[str, Any]]) -> None:
         click.echo("  " + "  ".join([name.ljust(widths[0]), *cells]))
 
 
+def _measured(name: str, value: Any) -> tuple[str, str]:
+    """Return a field's name in words and its value in the unit that the name ends with."""
+    words = name.replace("_", " ")
+    number = not isinstance(value, bool) and isinstance(value, int | float)
+    sensible = number and math.isfinite(value) and value >= 0
+    for unit, text in _UNITS.items():
+        if name.endswith(f"_{unit}"):
+            # "train" alone would look like a split beside val and test.
+            words = words if unit == "seconds" else words.removesuffix(f" {unit}")
+            return words, text(value) if sensible else _value(value)
+    return words, _value(value)
+
+
 def _value(value: Any) -> str:
     if isinstance(value, bool) or value is None:
         return {True: "yes", False: "no", None: "–"}[value]
     if isinstance(value, float):
-        return f"{value:.4g}"
+        if not math.isfinite(value):
+            return "–"
+        return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
     if isinstance(value, int):
         return f"{value:,}"
     if isinstance(value, dict):
-        return ", ".join(f"{name} {item}" for name, item in value.items())
+        return ", ".join(f"{name} {_value(item)}" for name, item in value.items())
     if isinstance(value, list):
-        return ", ".join(_value(item) for item in value)
+        return ", ".join(_value(item) for item in value) or "none"
     return str(value)
 
 
-def _epochs(path: Path) -> list[dict[str, Any]]:
-    """Read the curves up to a line that was cut or is none of ours."""
-    epochs: list[dict[str, Any]] = []
-    try:
-        for line in path.read_text("utf-8", "replace").splitlines():
-            metrics = EpochMetrics(**json.loads(line)).to_dict()
-            if not all(isinstance(value, int | float) for value in metrics.values()):
-                break
-            epochs.append(metrics)
-    except (OSError, ValueError, TypeError):
-        pass
-    return epochs
+_UNITS: dict[str, Callable[[float], str]] = {
+    "seconds": duration,
+    "bytes": byte_size,
+    "ms": lambda milliseconds: f"{milliseconds:.3g} ms",
+}
+"""The endings of fields that hold a quantity, and how it is printed."""
