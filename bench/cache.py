@@ -58,7 +58,7 @@ def limit() -> float:
 
 def fits(size: float) -> bool:
     """Return whether a dataset of so many bytes may be stored, others making room for it."""
-    return size <= limit() and size <= _free() / 2
+    return size <= limit() and size <= files.free_bytes(files.cache_folder()) / 2
 
 
 def make_room(size: float) -> None:
@@ -82,7 +82,7 @@ def touch(folder: Path) -> None:
 
 
 def entries() -> Iterator[Entry]:
-    """Yield what the cache holds: stored datasets by size of image, downloads, leftovers."""
+    """Yield what the cache holds: datasets by size of image, downloads, leftovers, profiles."""
     root = files.cache_folder()
     for fingerprint in _folders(root / "datasets"):
         if fingerprint.name.startswith(".writing-"):
@@ -98,6 +98,7 @@ def entries() -> Iterator[Entry]:
             yield from _entry(folder, f"{what} {folder.name}")
     for folder in _folders(root / "downloads"):
         yield from _entry(folder, f"download {folder.name}")
+    yield from _entry(root / "profiles", "speed of models")
 
 
 def remove(entry: Entry) -> None:
@@ -107,7 +108,7 @@ def remove(entry: Entry) -> None:
         StoreError: it cannot be removed.
     """
     above = entry.path.parent
-    within = above.parent.name == "datasets"
+    within = above.parent == files.cache_folder() / "datasets"
     try:
         with files.lock(above.with_name(f"{above.name}.lock")) if within else nullcontext():
             # The description goes first: a folder without one is not taken for whole.
@@ -143,10 +144,3 @@ def _folders(folder: Path) -> list[Path]:
         return sorted(path for path in folder.iterdir() if path.is_dir())
     except OSError:
         return []
-
-
-def _free() -> float:
-    place = files.cache_folder().absolute()
-    while not place.exists():
-        place = place.parent
-    return float(shutil.disk_usage(place).free)

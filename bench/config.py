@@ -11,109 +11,15 @@ import re
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal, Self
 
 import pydantic
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from bench.errors import ConfigError
+from bench.protocol import Protocol
 from bench.text import did_you_mean, listing, one_line
-
-
-class Protocol(BaseModel):
-    """How a run is trained, beyond its components. Rows are ranked within one protocol."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    epochs: int = Field(10, ge=1, description="passes over the training data")
-    batch_size: int = Field(64, ge=1, description="images in a training step")
-    schedule: str | None = Field(None, description="learning-rate schedule")
-    loss: str | None = Field(None, description="loss to minimise")
-    normalize: Literal["standard", "unit", "model"] = Field(
-        "standard",
-        description="`standard`: by the mean and std of the training images; `unit`: to [0, 1]; "
-        "`model`: by the model's own mean and std",
-    )
-    augmentation: str | None = Field(None, description="changes to the training images")
-    image_kind: Literal["auto", "photo", "symbol", "overhead"] = Field(
-        "auto",
-        description="what turning an image does to its meaning, for presets of augmentations: "
-        "`photo` may be mirrored, `symbol` not, `overhead` turned at will; `auto`: photo if "
-        "in colour, else symbol",
-    )
-    input_size: Annotated[int, Field(ge=1, le=4096)] | Literal["model"] | None = Field(
-        None,
-        description="height and width, pixels; the dataset's own by default; `model`: the size "
-        "that the model was designed for",
-    )
-    resize: Literal["crop", "squash", "pad"] = Field(
-        "crop",
-        description="images of another shape: `crop` the centre of the resized image, `squash` "
-        "it, or `pad` it with black",
-    )
-    color: Literal["auto", "gray", "rgb"] = Field(
-        "auto", description="channels; `auto`: gray where all images are"
-    )
-    task: Literal["auto", "binary", "multi-class", "multi-label", "hierarchical"] = Field(
-        "auto", description="what is to be said of an image; `auto`: what the labels ask for"
-    )
-    classes: tuple[str, ...] = Field((), description="use the images of these classes only")
-    fractions: tuple[float, float, float] | None = Field(
-        None,
-        description="parts of all images that become train, val and test, for example "
-        "`0.63,0.07,0.3`; official splits are then pooled",
-    )
-    val: float = Field(
-        0.2,
-        gt=0,
-        lt=1,
-        description="part of train that becomes val, where the dataset has no val split; "
-        "without a test split, a fifth of all becomes test first",
-    )
-    split_seed: int = Field(0, ge=0, description="seed of that part, the same for every run")
-    limit: int | None = Field(
-        None, ge=1, description="at most so many images of each split, stratified by class"
-    )
-    on_bad: Literal["error", "skip"] = Field(
-        "error", description="files that cannot be read: an error, or left out and counted"
-    )
-    threshold: Annotated[float, Field(gt=0, lt=1)] | Literal["val"] = Field(
-        0.5,
-        description="probability from which a label of a multi-label task counts as present; "
-        "`val`: the one with the highest macro F1 on val",
-    )
-    select: Literal["best", "last"] = Field(
-        "best", description="which epoch's weights are tested; `best` is chosen on val"
-    )
-    precision: Literal["auto", "float32", "bfloat16"] = Field(
-        "auto", description="`auto`: bfloat16 autocast on a GPU, float32 on a CPU"
-    )
-    threads: int | None = Field(
-        None,
-        ge=1,
-        description="CPU threads of a run; by default all cores shared among the workers, "
-        "and 1 with `--deterministic`",
-    )
-
-    @field_validator("classes", mode="before")
-    @classmethod
-    def _split_commas(cls, value: Any) -> Any:
-        return _words(value)
-
-    @field_validator("fractions", mode="before")
-    @classmethod
-    def _add_up(cls, value: Any) -> Any:
-        if value is None:
-            return value
-        try:
-            parts = [float(part) for part in _words(value)]
-        except (TypeError, ValueError):
-            parts = []
-        whole = len(parts) == 3 and all(0 < part < 1 for part in parts)
-        if not whole or abs(sum(parts) - 1) > 1e-6:
-            raise ValueError("parts for train, val and test are needed that add up to 1")
-        return tuple(parts)
 
 
 class ExperimentConfig(BaseModel):
@@ -137,6 +43,12 @@ class ExperimentConfig(BaseModel):
     )
     keep: Literal["best", "none"] = Field(
         "best", description="weights to keep: those of each cell's best run, or none"
+    )
+    checkpoint_minutes: float = Field(
+        5.0,
+        gt=0,
+        description="minutes of training after which a run saves its state inside an epoch; "
+        "at the end of an epoch it always does",
     )
     rerun: bool = Field(False, description="train again what is already finished")
     fail_fast: bool = Field(False, description="stop at the first run that fails")
@@ -336,19 +248,6 @@ def defaults_table() -> str:
             shown = "" if default in (None, (), {}) else f"`{str(default).lower()}`"
             rows.append(f"| `{name.replace('_', '-')}` | {shown} | {field.description} |")
     return "\n".join(rows)
-
-
-def _words(value: Any) -> Any:
-    """Return the words of a text with commas; what is no text stays as it is."""
-    if not isinstance(value, str):
-        return value
-    text = value.strip()
-    if text[:1] == "[" and text[-1:] == "]":
-        try:
-            return tuple(json.loads(text))  # names that hold commas come in quotes
-        except ValueError:
-            text = text[1:-1]
-    return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
 def _selectors(text: str, is_listed: bool) -> list[str]:

@@ -11,11 +11,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from bench.errors import EnvironmentFailure
 from bench.records import Job, JobEvent, JobEventKind, RunStatus
 from bench.specs import ExecutorSession
 from bench.text import duration
 
 POLL_SECONDS = 0.25
+INTERRUPTION_SECONDS = 60.0
+"""How long a run that is asked to stop may take to save its state."""
+STOPPED = "stopped before it had finished"
 ELSEWHERE_SECONDS = 0.5
 """How often a run that another process has in hand is looked at again."""
 
@@ -37,6 +41,7 @@ class Task:
             later, one that is done is dropped.
         release: called once it has ended, however it ended.
         ended: takes how it ended, the error unless that is ok, and what the worker handed back.
+        saves_state: whether it can be asked to save its state and end.
     """
 
     job: Job
@@ -46,7 +51,31 @@ class Task:
     acquire: Callable[[], Claim] = lambda: Claim.TAKEN
     release: Callable[[], None] = lambda: None
     timeout: float | None = None
+    saves_state: bool = False
     deadline: float | None = None
+
+
+class Interruption:
+    """The user's wish that an experiment should end.
+
+    Attributes:
+        requested: whether it is wished.
+        awaited: whether somebody looks at `requested` all the time.
+    """
+
+    def __init__(self) -> None:
+        self.requested = False
+        self.awaited = False
+
+    def request(self) -> None:
+        """Take note of the wish; the handler of a signal may call this at any moment.
+
+        Raises:
+            KeyboardInterrupt: nobody would notice the wish.
+        """
+        if not self.awaited:
+            raise KeyboardInterrupt
+        self.requested = True
 
 
 class Dispatcher:
@@ -56,14 +85,24 @@ class Dispatcher:
         stopping: set to start no further task; those under way are waited for.
     """
 
-    def __init__(self, executor: ExecutorSession) -> None:
+    def __init__(
+        self, executor: ExecutorSession, interruption: Interruption, say: Callable[[str], None]
+    ) -> None:
         self._executor = executor
+        self._interruption = interruption
+        self._say = say
         self.stopping = False
 
     def work(self, tasks: Sequence[Task]) -> None:
-        """Carry out tasks, as many at a time as the executor takes."""
+        """Carry out tasks, as many at a time as the executor takes.
+
+        Raises:
+            KeyboardInterrupt: the user wished it; every task that had begun has ended.
+        """
         waiting = deque(tasks)
         active: dict[str, Task] = {}
+        asked = False
+        self._interruption.awaited = True
         try:
             while (waiting and not self.stopping) or active:
                 while waiting and len(active) < self._executor.slots and not self.stopping:
@@ -74,18 +113,41 @@ class Dispatcher:
                     self._executor.submit(task.job)
                 if not active:
                     time.sleep(ELSEWHERE_SECONDS if waiting else 0)
-                    continue
-                for event in self._executor.poll(POLL_SECONDS):
-                    self._handle(event, active)
-                self._stop_overdue(active)
-        except BaseException:
+                else:
+                    for event in self._executor.poll(POLL_SECONDS):
+                        self._handle(event, active)
+                    self._stop_overdue(active)
+                if self._interruption.requested and not asked:
+                    asked = self.stopping = True
+                    self._wind_down(active)
+            if self._interruption.requested:
+                raise KeyboardInterrupt
+        except BaseException as error:
             self._executor.close(force=True)
             for task in active.values():
-                task.ended(RunStatus.INTERRUPTED, "stopped before it had finished", {})
+                task.ended(RunStatus.INTERRUPTED, STOPPED, {})
+            if self._interruption.requested and isinstance(error, EnvironmentFailure):
+                # Ctrl-C reaches the whole group, and so what workers are just started from.
+                raise KeyboardInterrupt from error
             raise
         finally:
+            self._interruption.awaited = False
             for task in active.values():
                 task.release()
+
+    def _wind_down(self, active: dict[str, Task]) -> None:
+        """Have what is under way end: runs with their state saved, all else at once."""
+        saving = sum(task.saves_state for task in active.values())
+        if saving:
+            runs = f"{saving} run" + ("" if saving == 1 else "s")
+            self._say(f"saving the state of {runs}, then stopping; Ctrl-C again stops at once")
+        for task in list(active.values()):
+            if task.saves_state:
+                self._executor.interrupt(task.job.id)
+                task.deadline = time.monotonic() + INTERRUPTION_SECONDS
+            else:
+                self._executor.cancel(task.job.id)
+                self._end(task, active, RunStatus.INTERRUPTED, STOPPED)
 
     def _next(self, waiting: deque[Task]) -> Task | None:
         """Take the first task that can be had, and drop those that are done."""
@@ -111,8 +173,11 @@ class Dispatcher:
             status = RunStatus(event.data["status"])
             self._end(task, active, status, str(event.data.get("error", "")), event.data)
         else:
-            error = _how_it_died(event.data.get("exitcode"))
-            self._end(task, active, RunStatus.CRASHED, f"{error}; see `{task.job.log}`")
+            exitcode = event.data.get("exitcode")
+            # It was asked to stop before it had a state that it could save.
+            asked = task.saves_state and exitcode == -signal.SIGTERM
+            status = RunStatus.INTERRUPTED if asked else RunStatus.CRASHED
+            self._end(task, active, status, f"{_how_it_died(exitcode)}; see `{task.job.log}`")
 
     def _end(
         self,
@@ -130,6 +195,9 @@ class Dispatcher:
         for task in list(active.values()):
             if task.deadline is not None and time.monotonic() > task.deadline:
                 self._executor.cancel(task.job.id)
+                if self._interruption.requested:
+                    self._end(task, active, RunStatus.INTERRUPTED, STOPPED)
+                    continue
                 limit = duration(task.timeout or 0)
                 error = f"stopped after the timeout of {limit}; `--timeout` sets another"
                 self._end(task, active, RunStatus.TIMEOUT, error)

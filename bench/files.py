@@ -11,6 +11,7 @@ import contextlib
 import json
 import math
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +21,9 @@ from bench.errors import StoreError
 
 if TYPE_CHECKING:
     import filelock
+
+TEMPORARY = ".*.tmp"
+"""Matches the files that a write leaves behind if it is killed."""
 
 
 @contextlib.contextmanager
@@ -114,6 +118,14 @@ def cache_folder() -> Path:
     import platformdirs
 
     return platformdirs.user_cache_path("bench")
+
+
+def free_bytes(folder: Path) -> float:
+    """Return the free space of the disk that a folder lies on, or will lie on once it is made."""
+    place = folder.absolute()
+    while not place.exists():
+        place = place.parent
+    return float(shutil.disk_usage(place).free)
 
 
 def umask() -> int:

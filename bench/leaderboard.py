@@ -175,9 +175,10 @@ def _conclude(block: Block, book: AnswerBook) -> None:
         return
     names = [labels[id(row)] for row in tied]
     who = f"{', '.join(names[:-1])} and {names[-1]}"
-    quick = min(tied, key=lambda row: row.train_seconds or math.inf)
     block.answer = f"{who} cannot be told apart on {items}"
-    block.answer += f"; {labels[id(quick)]} trains fastest"
+    if not any(row.shared for row in tied):
+        quick = min(tied, key=lambda row: row.train_seconds or math.inf)
+        block.answer += f"; {labels[id(quick)]} trains fastest"
     more = 5 if best.seeds < 5 else 2 * best.seeds
     block.answer += f", and `--seeds {more}` may separate them"
 

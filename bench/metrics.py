@@ -7,6 +7,7 @@ the file gets the same number. All averages are named; none is a mean of batch m
 from __future__ import annotations
 
 import math
+import re
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -23,6 +24,15 @@ PRIMARY = {
     Task.MULTI_LABEL: "mean_average_precision",
 }
 """The metric that selects on val and ranks on test."""
+
+SELECTABLE = {
+    Task.BINARY: ("accuracy", "log_loss", "precision", "recall", "f1"),
+    Task.MULTI_CLASS: ("accuracy", "log_loss"),
+    Task.HIERARCHICAL: ("accuracy", "log_loss", "accuracy_level_1"),
+    Task.MULTI_LABEL: ("mean_average_precision", "accuracy", "f1_macro", "f1_micro", "log_loss"),
+}
+"""The metrics that `monitor` may name; of a hierarchical task also deeper levels."""
+LOWER_IS_BETTER = ("log_loss",)
 
 Array = npt.NDArray[Any]
 
@@ -56,11 +66,28 @@ def compute(
     return result
 
 
-def score(metrics: Mapping[str, Any]) -> float:
-    """Return the metric that selects, the higher the better; 0 where there is none."""
-    found = metrics.get("mean_average_precision", metrics.get("accuracy"))
+def score(metrics: Mapping[str, Any], monitor: str | None = None) -> float:
+    """Return the metric that selects, the higher the better; 0 where there is none.
+
+    Args:
+        metrics: of a split, by name.
+        monitor: which of them selects; the task's own where None. One of which less is better
+            counts with a minus.
+    """
+    found = metrics.get(monitor) if monitor else None
+    if monitor is None:
+        found = metrics.get("mean_average_precision", metrics.get("accuracy"))
+    if monitor in LOWER_IS_BETTER:
+        return -math.inf if found is None or math.isnan(found) else -float(found)
     # NaN: no item of the split has any label.
     return 0.0 if found is None or math.isnan(found) else float(found)
+
+
+def can_select(monitor: str, task: Task) -> bool:
+    """Return whether a metric of a task is there to select by."""
+    return monitor in SELECTABLE[task] or (
+        task is Task.HIERARCHICAL and re.fullmatch(r"accuracy_level_[1-9]\d*", monitor) is not None
+    )
 
 
 def hits(labels: Array, predicted: Array) -> npt.NDArray[np.bool_]:

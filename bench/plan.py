@@ -14,18 +14,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench import datastore, hardware, provenance, selection
-from bench.config import ExperimentConfig, Protocol, protocol_value
+from bench import datastore, hardware, metrics, provenance, selection
+from bench.config import ExperimentConfig, protocol_value
 from bench.errors import BenchError, ConfigError, DataError, PluginError, UsageError
 from bench.estimate import History, estimate_seconds
 from bench.geometry import Request
 from bench.overrides import Overrides
+from bench.protocol import Protocol
 from bench.records import ComponentRef, Mode, RunSpec, RunStatus, canonical
 from bench.registry import Offer, Registry, suits
 from bench.specs import Dataset, DatasetHints, Model, Task
 from bench.store import Store
 from bench.stored import StoredDataset
-from bench.text import listing
+from bench.text import did_you_mean, listing
 
 LATE = ("schedule", "loss", "augmentation")
 """The kinds of component that the protocol names."""
@@ -162,6 +163,18 @@ class PlannedRun:
     seconds: float
     data: DatasetHints | None
     parameters: int | None
+
+    def disk_bytes(self, keep: str) -> float:
+        """Return what the run will add to the results folder, at most.
+
+        Args:
+            keep: which weights are kept, `best` or `none`.
+        """
+        data = self.data
+        images = (data.test + data.train * self.spec.protocol["val"]) if data else 10_000
+        # Predictions are some dozens of bytes an image; weights dominate where they are kept.
+        weights = 4 * (self.parameters or 0) if keep == "best" else 0
+        return 20_000 + 40 * images + weights
 
 
 def forecast(
@@ -366,6 +379,13 @@ def _protocols(
             raise UsageError(
                 f"loss `{loss.name}` is not for a {task} task, as dataset `{dataset.name}` is; "
                 f"leave `--loss` out or choose among {listing(fit)}"
+            )
+        monitor = fields["monitor"]
+        if monitor and not metrics.can_select(monitor, likely):
+            known = metrics.SELECTABLE[likely]
+            raise UsageError(
+                f"`monitor` is `{monitor}`{did_you_mean(monitor, known)}, but a {likely} task, as "
+                f"dataset `{dataset.name}` is, has {listing(known)} on val"
             )
         yield {**fields, **{kind: offer.name for kind, offer in late.items()}}, late
 

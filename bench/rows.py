@@ -62,6 +62,7 @@ class Row:
     parameters: int | None = None
     flops: int | None = None
     input_size: int | None = None
+    shared: bool = False
     errors: list[str] = field(default_factory=list)
     shown_params: dict[str, Any] = field(default_factory=dict)
     shown_optimizer_params: dict[str, Any] = field(default_factory=dict)
@@ -104,6 +105,7 @@ class Row:
             "metrics": metrics,
             **{name: getattr(self, name) for name in measured},
             "input_size": self.input_size,
+            "shared_device": self.shared,
             "device": self.device,
             "mode": self.mode,
             "pinned": sorted(self.pinned),
@@ -116,9 +118,10 @@ SORTS: dict[str, tuple[Callable[[Row], Any], bool]] = {
     "score": (lambda row: row.score.mean if row.score else None, True),
     "val_score": (lambda row: row.val_score, True),
     "log_loss": (lambda row: row.log_loss, False),
-    "train_seconds": (lambda row: row.train_seconds, False),
-    "images_per_second": (lambda row: row.images_per_second, True),
-    "latency_ms": (lambda row: row.latency_ms, False),
+    # Times of runs that shared their device say nothing of the model.
+    "train_seconds": (lambda row: None if row.shared else row.train_seconds, False),
+    "images_per_second": (lambda row: None if row.shared else row.images_per_second, True),
+    "latency_ms": (lambda row: None if row.shared else row.latency_ms, False),
     "parameters": (lambda row: row.parameters, False),
 }
 """What rows can be sorted by, and whether more is better."""
@@ -156,6 +159,7 @@ def row_of(records: list[RunRecord], book: AnswerBook) -> Row:
     row.train_seconds = _mean(record.timing.get("train_seconds") for record in ok)
     row.images_per_second = _mean(record.timing.get("images_per_second") for record in ok)
     row.latency_ms = _mean(record.profile.get("latency_ms") for record in ok)
+    row.shared = any(record.environment.get("shared_device") for record in ok)
     row.parameters = first.profile.get("parameters")
     row.flops = first.profile.get("flops")
     row.input_size = first.profile.get("input_size")

@@ -11,7 +11,7 @@ import contextlib
 import dataclasses
 import signal
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,7 +22,7 @@ import filelock
 
 from bench import estimate, provenance
 from bench.config import ExperimentConfig
-from bench.dispatch import Claim, Dispatcher, Task
+from bench.dispatch import Claim, Dispatcher, Interruption, Task
 from bench.errors import EnvironmentFailure, UsageError
 from bench.plan import PlannedRun, plan, stored_dataset
 from bench.records import (
@@ -89,15 +89,18 @@ class Runner:
         self._specs: list[RunSpec] = []
         self._records: dict[str, RunRecord] = {}
         self._warned: set[str] = set()
+        self._interruption = Interruption()
 
     def run(self, planned: Sequence[PlannedRun]) -> Outcome:
         """Carry out what is not finished yet and return all records of the plan."""
         self._specs = [run.spec for run in planned]
         interrupted = False
         try:
-            with _interruptible():
-                if any(not run.cached for run in planned):
-                    self._store.check_writable()
+            with _interruptible(self._interruption.request):
+                left = [run for run in planned if not run.cached]
+                if left:
+                    needed = sum(run.disk_bytes(self._config.keep) for run in left)
+                    self._store.check_writable(needed)
                     self._carry_out()
         except KeyboardInterrupt:
             interrupted = True
@@ -110,7 +113,7 @@ class Runner:
     def _carry_out(self) -> None:
         self._observer.message("starting workers (importing torch takes a few seconds)")
         executor = self._start_executor(self._specs)
-        self._dispatcher = Dispatcher(executor)
+        self._dispatcher = Dispatcher(executor, self._interruption, self._observer.message)
         ended_well = False
         try:
             hello = self._greet()
@@ -267,6 +270,9 @@ class Runner:
             "folder": str(self._store.attempt(spec.id).absolute()),
             "workers": self._config.workers,
             "keep": self._config.keep,
+            "rerun": self._config.rerun,
+            "checkpoint": str(self._store.checkpoint(spec.id).absolute()),
+            "checkpoint_minutes": self._config.checkpoint_minutes,
         }
         job = self._job(JobKind.RUN, payload, self._store.folder(spec.id) / "log.txt")
 
@@ -279,6 +285,7 @@ class Runner:
             if self._finished_before(spec) and not self._config.rerun:
                 lock.release()
                 return Claim.DONE
+            self._store.sweep(spec.id)
             return Claim.TAKEN
 
         def started() -> None:
@@ -288,13 +295,12 @@ class Runner:
             self._notify("epoch_finished", run=spec, metrics=EpochMetrics(**data))
 
         def ended(status: RunStatus, error: str, facts: dict[str, Any]) -> None:
-            if status is RunStatus.INTERRUPTED and self._finished_before(spec):
-                self._store.discard(spec.id)
-            else:
+            if status is not RunStatus.INTERRUPTED or not self._finished_before(spec):
                 self._finish(_record(spec, status, error, facts))
+            self._store.sweep(spec.id)
 
         timeout = self._config.timeout
-        return Task(job, ended, started, epoch, acquire, lock.release, timeout)
+        return Task(job, ended, started, epoch, acquire, lock.release, timeout, saves_state=True)
 
     def _finished_before(self, spec: RunSpec) -> bool:
         record = self._store.read(spec.id)
@@ -360,13 +366,13 @@ class Runner:
 
 
 @contextlib.contextmanager
-def _interruptible() -> Iterator[None]:
-    """Turn SIGTERM into the same interruption as Ctrl-C; a second one of either ends at once."""
+def _interruptible(stop: Callable[[], None]) -> Iterator[None]:
+    """Have Ctrl-C and SIGTERM call `stop`; a second one of either ends at once."""
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         for each in (signal.SIGINT, signal.SIGTERM):
             signal.signal(each, signal.SIG_DFL)
-        raise KeyboardInterrupt
+        stop()
 
     if threading.current_thread() is not threading.main_thread():
         yield

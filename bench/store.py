@@ -18,8 +18,11 @@ import filelock
 
 from bench import files, metrics
 from bench.errors import StoreError, UnknownNameError
-from bench.records import RunRecord
+from bench.records import RunRecord, RunStatus
+from bench.text import byte_size
 
+OVER = (RunStatus.OK, RunStatus.DIVERGED)
+"""How a run ends that has nothing left to go on with."""
 _INDEX_SCHEMA = 1
 
 
@@ -43,8 +46,21 @@ class Store:
         """Return the lock that the process which carries out a run holds."""
         return files.lock(self.root / "locks" / f"{run_id}.lock")
 
-    def check_writable(self) -> None:
-        """Raise StoreError now rather than after the first run."""
+    def check_writable(self, needed: float = 0) -> None:
+        """Raise StoreError now rather than after the first run.
+
+        Args:
+            needed: bytes that are to be written.
+        """
+        try:
+            free = files.free_bytes(self.root)
+        except OSError as error:
+            raise StoreError(f"cannot write `{self.root}`: {error.strerror or error}") from error
+        if free < needed:
+            raise StoreError(
+                f"`{self.root}` has {byte_size(free)} of disk left, and {byte_size(needed)} may be "
+                "needed; make room, or name another folder by `--results`"
+            )
         probe = self.root / ".writable"
         files.write_bytes(probe, b"")
         probe.unlink(missing_ok=True)
@@ -62,6 +78,10 @@ class Store:
         """Return the folder in which a worker leaves its files until the run is committed."""
         return self.folder(run_id) / "attempt"
 
+    def checkpoint(self, run_id: str) -> Path:
+        """Return the file in which a worker saves the state of an unfinished run."""
+        return self.folder(run_id) / "checkpoint.pt"
+
     def write(self, record: RunRecord) -> None:
         """Commit a record and the files of its attempt; from then on the run is finished."""
         attempt = self.attempt(record.id)
@@ -70,6 +90,14 @@ class Store:
                 path.replace(self.folder(record.id) / path.name)
         self.discard(record.id)
         files.write_json(self.folder(record.id) / "record.json", record.to_dict())
+        if record.status in OVER:
+            self.checkpoint(record.id).unlink(missing_ok=True)
+
+    def sweep(self, run_id: str) -> None:
+        """Remove what a killed attempt has left; for the holder of the run's lock."""
+        self.discard(run_id)
+        for path in self.folder(run_id).glob(files.TEMPORARY):
+            path.unlink(missing_ok=True)
 
     def discard(self, run_id: str) -> None:
         """Remove what an attempt has left; what was committed before stays."""
@@ -189,6 +217,10 @@ def _read_text(path: Path) -> str:
         return ""
 
 
+def _val_score(record: RunRecord) -> float:
+    return metrics.score(record.metrics.get("val", {}), record.spec.protocol.get("monitor"))
+
+
 def prune_weights(store: Store, methods: Iterable[str]) -> None:
     """Keep weights only of the run with the best val score of each method on each content."""
     wanted = set(methods)
@@ -198,6 +230,6 @@ def prune_weights(store: Store, methods: Iterable[str]) -> None:
             content = str(record.spec.key.get("dataset", {}).get("fingerprint"))
             by_cell.setdefault((record.spec.method, content), []).append(record)
     for records in by_cell.values():
-        records.sort(key=lambda r: metrics.score(r.metrics.get("val", {})), reverse=True)
+        records.sort(key=_val_score, reverse=True)
         for record in records[1:]:
             (store.folder(record.id) / "model.safetensors").unlink(missing_ok=True)

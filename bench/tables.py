@@ -64,6 +64,7 @@ def _spoken(metric: str) -> str:
 
 def cells(row: Row) -> dict[str, str]:
     """Return a row as text by column: each of `HEADINGS`, and the row's further metrics."""
+    about = "~" if row.shared else ""
     values = [
         "–" if row.rank is None else str(row.rank),
         row.name,
@@ -72,8 +73,8 @@ def cells(row: Row) -> dict[str, str]:
         f"{row.n:,}" if row.n else "–",
         str(row.seeds),
         f"{row.val_score:.1%}" if row.val_score is not None else "–",
-        f"{row.train_seconds:.1f}" if row.train_seconds is not None else "–",
-        f"{row.images_per_second:,.0f}" if row.images_per_second is not None else "–",
+        f"{about}{row.train_seconds:.1f}" if row.train_seconds is not None else "–",
+        f"{about}{row.images_per_second:,.0f}" if row.images_per_second is not None else "–",
         count(row.parameters) if row.parameters is not None else "–",
         f"{row.input_size} px" if row.input_size else "–",
         "; ".join(row.errors) if row.errors else "ok",
@@ -174,9 +175,8 @@ def footnote(block: Block) -> str:
     if block.gap is not None:
         text += f". Gaps under about {100 * block.gap:.1f} points are beyond this test set"
         text += " with one seed."
-    shared = {r.environment.get("shared_device") for row in ranked for r in row.records}
-    if True in shared:
-        text += " Some runs shared their device: do not compare their times."
+    if any(row.shared for row in ranked):
+        text += " ~ Runs that shared their device: do not compare their times."
     return text
 
 

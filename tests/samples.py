@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import bench
-from bench.config import Protocol
+from bench.protocol import Protocol
 from bench.records import ComponentRef, RunRecord, RunSpec, RunStatus
 from bench.registry import Plugin, Registry
 from bench.specs import KINDS

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from bench import config
 from bench.cli.run import command
-from bench.config import ExperimentConfig, Protocol
+from bench.config import ExperimentConfig
 from bench.errors import ConfigError
+from bench.protocol import Protocol
 
 PROTOCOL_WORDS = {
     "epochs": ("3", 3),
@@ -38,6 +39,19 @@ PROTOCOL_WORDS = {
     "select": ("last", "last"),
     "precision": ("float32", "float32"),
     "threads": ("2", 2),
+    "warmup": ("0.5", 0.5),
+    "micro_batch": ("8", 8),
+    "l1": ("1e-5", 1e-5),
+    "l2": ("1e-4", 1e-4),
+    "clip_norm": ("1", 1.0),
+    "clip_value": ("0.5", 0.5),
+    "averaging": ("ema", "ema"),
+    "ema_decay": ("0.99", 0.99),
+    "swa_start": ("0.5", 0.5),
+    "monitor": ("log_loss", "log_loss"),
+    "patience": ("3", 3),
+    "min_delta": ("0.01", 0.01),
+    "log_steps": ("10", 10),
 }
 
 

@@ -16,8 +16,7 @@ from samples import make_record
 from bench import curves, files
 from bench.curves import Curve, Fit
 from bench.errors import ConfigError
-from bench.records import ComponentRef, EpochMetrics, RunSpec, StepMetrics
-from bench.specs import Task
+from bench.records import EpochMetrics, StepMetrics
 from bench.store import Store
 
 Cli = Callable[..., Done]
@@ -315,41 +314,6 @@ def test_a_few_epochs_show_no_trend(count: int) -> None:
     assert said.sentence == f"a trend needs 4 epochs, not {count}"
 
 
-# Which losses may be compared
-
-
-def spec(loss: ComponentRef, augmentation: ComponentRef) -> RunSpec:
-    other = ComponentRef("x", "x")
-    return RunSpec(other, other, other, other, loss, augmentation, {}, 0)
-
-
-@pytest.mark.parametrize(
-    ("loss", "params", "augmentation", "strengths", "single", "multi"),
-    [
-        ("cross-entropy", {"label_smoothing": 0.0}, "none", {}, True, False),
-        ("binary-cross-entropy", {"balance": 0.0}, "light", {"mixup": 0.0}, False, True),
-        ("cross-entropy", {"label_smoothing": 0.1}, "none", {}, False, False),
-        ("cross-entropy", {"balance": 0.5}, "none", {}, False, False),
-        ("binary-cross-entropy", {"balance": 0.5}, "none", {}, False, False),
-        ("mse", {}, "none", {}, False, False),
-        ("cross-entropy", {}, "strong", {"mixup": 0.2, "cutmix": 1.0}, False, False),
-        ("cross-entropy", {}, "cutmix", {"alpha": 1.0}, False, False),
-    ],
-)
-def test_only_the_plain_loss_of_a_task_is_the_one_reported_for_val(
-    loss: str,
-    params: dict[str, Any],
-    augmentation: str,
-    strengths: dict[str, Any],
-    single: bool,
-    multi: bool,
-) -> None:
-    refs = ComponentRef(loss, "x", params), ComponentRef(augmentation, "x", strengths)
-    assert curves.same_loss(spec(*refs), Task.MULTI_CLASS) is single
-    assert curves.same_loss(spec(*refs), Task.BINARY) is single
-    assert curves.same_loss(spec(*refs), Task.MULTI_LABEL) is multi
-
-
 # Reading
 
 
@@ -416,7 +380,12 @@ def stored(
 ) -> str:
     """Store a run with these curves and `steps` points, and return its id."""
     record = make_record(n=2000, timing={"best_epoch": best, **timing})
-    environment = {"task": "multi-class", "classes": list("abcdefghij"), "train_items": 10_000}
+    environment = {
+        "task": "multi-class",
+        "classes": list("abcdefghij"),
+        "train_items": 10_000,
+        "train_loss_is_log_loss": True,
+    }
     record = dataclasses.replace(
         record,
         environment=environment,

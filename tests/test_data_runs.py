@@ -123,8 +123,8 @@ def test_a_task_can_be_set_and_brings_its_loss(experiment: Experiment, tmp_path:
 def test_a_loss_that_does_not_suit_the_task_is_refused(
     experiment: Experiment, tmp_path: Path
 ) -> None:
-    with pytest.raises(UsageError, match=r"`binary-cross-entropy` is not for a multi-class task"):
-        experiment(datasets=class_folders(tmp_path / "three"), loss="binary-cross-entropy")
+    with pytest.raises(UsageError, match=r"`binary-focal` is not for a multi-class task"):
+        experiment(datasets=class_folders(tmp_path / "three"), loss="binary-focal")
 
 
 # Splits

@@ -94,6 +94,6 @@ def test_the_environment_says_how_it_was() -> None:
     found = devices.environment("cpu", 2, "float32", Mode.FAST)
     assert (found["device"], found["threads"], found["precision"]) == ("cpu", 2, "float32")
     assert found["device_name"] == hardware.cpu_name()
-    assert (found["mode"], found["memory_format"]) == ("fast", "contiguous_format")
+    assert (found["mode"], found["float32_matmul_precision"]) == ("fast", "highest")
     assert found["libraries"]["torch"] == torch.__version__.partition("+")[0]
     assert found["cuda"] is None

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from trainers import job, run
 
 from bench.api import Result
 from bench.engine import device as devices
 from bench.engine import pipeline, placement
 from bench.engine.evaluation import Question
-from bench.engine.training import Training, train
-from bench.records import RunStatus
+from bench.hookspecs import hookimpl
+from bench.records import EpochMetrics, RunSpec, RunStatus
 from bench.specs import Task
 
 pytestmark = [
@@ -32,7 +36,20 @@ def test_a_run_uses_the_gpu_in_bfloat16_and_channels_last(experiment: Callable[.
     assert record.profile["peak_memory_bytes"] > 0
 
 
-def test_no_step_waits_for_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "protocol",
+    [
+        {},
+        {"l1": 1e-4, "l2": 1e-4, "clip_norm": 1.0, "clip_value": 0.1, "warmup": 0.5},
+        {"averaging": "ema"},
+        {"micro_batch": 4},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("fused", [False, True])
+def test_no_step_waits_for_the_device(
+    protocol: dict[str, Any], fused: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     size, steps, batch = 28, 8, 16
     images = torch.randint(0, 256, (steps * batch, 1, size, size), dtype=torch.uint8)
     data = pipeline.Batches(
@@ -46,7 +63,10 @@ def test_no_step_waits_for_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
         memory_format=torch.channels_last,
         classes=10,
     )
-    model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(size * size, 10)).cuda()
+    model = torch.nn.Sequential(
+        *(torch.nn.Conv2d(1, 4, 3, 2), torch.nn.BatchNorm2d(4), torch.nn.Flatten()),
+        torch.nn.Linear(4 * 13 * 13, 10),
+    ).cuda()
 
     # The first call of `synchronize` is where an epoch's steps begin, the second where they end.
     calls: list[str] = []
@@ -59,24 +79,41 @@ def test_no_step_waits_for_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
             torch.cuda.set_sync_debug_mode("error")
 
     monkeypatch.setattr(devices, "synchronize", mark)
-    job = Training(
-        model=model,
-        optimizer=torch.optim.SGD(model.parameters(), lr=0.01),
-        loss=torch.nn.CrossEntropyLoss(),
-        factors=[1.0] * steps,
-        epochs=1,
+    what = job(
+        model,
+        torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9, fused=fused),
+        count=steps * batch,
         batch_size=batch,
-        seed=0,
+        protocol={"epochs": 1, **protocol},
         device="cuda",
         precision="bfloat16",
-        select="last",
         question=Question(Task.MULTI_CLASS, tuple("abcdefghij")),
     )
     try:
-        train(job, data, data, lambda metrics: None)
+        run(what, data, data)
     finally:
         torch.cuda.set_sync_debug_mode("default")
     assert len(calls) >= 2
+
+
+def test_a_run_on_the_gpu_goes_on_to_the_same_bits(
+    experiment: Callable[..., Any], tmp_path: Path
+) -> None:
+    values = {"device": "cuda", "deterministic": True, "epochs": 4, "averaging": "ema"}
+    whole = experiment("cnn", **values).records[0]
+
+    class Stop:
+        @hookimpl
+        def epoch_finished(self, run: RunSpec, metrics: EpochMetrics) -> None:
+            if metrics.epoch == 2:
+                os.kill(os.getpid(), signal.SIGINT)
+
+    results = tmp_path / "stopped"
+    stopped = experiment("cnn", plugins=(Stop(),), results=results, **values)
+    assert stopped.interrupted
+    resumed = experiment("cnn", results=results, **values).records[0]
+    assert resumed.timing["resumed"] == 1
+    assert resumed.metrics == whole.metrics
 
 
 def test_deterministic_mode_repeats_on_the_gpu(experiment: Callable[..., Any]) -> None:

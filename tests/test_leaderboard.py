@@ -389,7 +389,13 @@ def test_the_gap_is_that_of_the_best_row(store: Store) -> None:
 def test_a_shared_device_is_noted(store: Store) -> None:
     (record,) = seeded("a", [0.8])
     shared = dataclasses.replace(record, environment={"shared_device": True})
-    assert "shared their device" in tables.footnote(only_block(build([shared], store)))
+    block = only_block(build([shared], store))
+    assert "shared their device" in tables.footnote(block)
+    [row] = block.rows
+    assert tables.cells(row)["train s"] == "~2.0"
+    assert row.to_dict()["shared_device"] is True
+    by_time, _ = SORTS["train_seconds"]
+    assert by_time(row) is None
     assert "shared" not in tables.footnote(only_block(build([record], store)))
 
 

@@ -37,7 +37,7 @@ VARIANTS = [
 def loss_of(name: str, **params: Any) -> Any:
     """Return a loss for five classes, with the counts where it takes them."""
     offer = LOSSES[name]
-    return offer.build(*((5, COUNTS) if offer.takes_counts else (5,)), **params)
+    return offer.build(*offer.arguments(COUNTS), **params)
 
 
 def labels_for(name: str, kind: str) -> Tensor:

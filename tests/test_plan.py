@@ -9,9 +9,10 @@ from samples import add_plugin, load_nothing, make_record
 
 import bench
 from bench import datastore
-from bench.config import ExperimentConfig, Protocol, parse_set
+from bench.config import ExperimentConfig, parse_set
 from bench.errors import AmbiguousNameError, ConfigError, PluginError, UnknownNameError, UsageError
 from bench.plan import Plan, forecast, plan, resolve_again
+from bench.protocol import Protocol
 from bench.records import Mode, Purpose, RunSpec, RunStatus
 from bench.registry import Registry
 from bench.store import Store

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench import selection
-from bench.config import Protocol
 from bench.errors import ConfigError, DataError
+from bench.protocol import Protocol
 from bench.selection import Selection, hold_out, select, take
 from bench.specs import Task
 from bench.stored import StoredDataset

@@ -5,53 +5,25 @@ import dataclasses
 import inspect
 import math
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from samples import make_batches
 from torch import Tensor, nn
 from torch.nn import functional
+from trainers import BATCH, EPOCHS, QUESTION, SEED, adamw, batches, job, momentum, network, run, sgd
 
 import bench_optim
+from bench.curves import read_steps
 from bench.engine import evaluation, training
 from bench.engine.pipeline import Batches, epoch_order
 from bench.engine.training import Diverged, Training, train
 from bench.records import EpochMetrics
 from bench.specs import Task
 
-EPOCHS, BATCH, SEED = 3, 16, 5
-QUESTION = evaluation.Question(Task.MULTI_CLASS, ("top", "middle", "bottom"))
 ONE_CYCLE = {offer.name: offer for offer in bench_optim.register_schedules()}["one-cycle"]
-
-
-def batches(count: int, seed: int = 0, labels: Any = None) -> Batches:
-    """Return gray images of three classes, each with its bright row, under noise."""
-    generator = np.random.default_rng(seed)
-    chosen = np.arange(count) % 3 if labels is None else np.asarray(labels)
-    images = generator.integers(0, 120, (count, 6, 6, 1), np.uint8)
-    images[np.arange(count), chosen] += 100
-    return make_batches(images, chosen.astype(np.int64), 6)
-
-
-def network() -> nn.Module:
-    torch.manual_seed(1)
-    return nn.Sequential(
-        nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(64, 3)
-    )
-
-
-def sgd(model: nn.Module) -> torch.optim.Optimizer:
-    return torch.optim.SGD(model.parameters(), lr=0.1, weight_decay=1e-2)
-
-
-def momentum(model: nn.Module) -> torch.optim.Optimizer:
-    return torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9, weight_decay=1e-2)
-
-
-def adamw(model: nn.Module) -> torch.optim.Optimizer:
-    return torch.optim.AdamW(model.parameters(), lr=1e-2, weight_decay=0.1)
 
 
 def two_groups(model: nn.Module) -> torch.optim.Optimizer:
@@ -65,26 +37,6 @@ def two_groups(model: nn.Module) -> torch.optim.Optimizer:
 
 def steps_of(data: Batches) -> int:
     return EPOCHS * math.ceil(len(data) / BATCH)
-
-
-def job(
-    model: nn.Module, optimizer: torch.optim.Optimizer, factors: Sequence[float], **fields: Any
-) -> Training:
-    plain = {
-        "loss": functional.cross_entropy,
-        "epochs": EPOCHS,
-        "batch_size": BATCH,
-        "seed": SEED,
-        "device": "cpu",
-        "precision": "float32",
-        "select": "last",
-        "question": QUESTION,
-    }
-    return Training(model=model, optimizer=optimizer, factors=factors, **{**plain, **fields})
-
-
-def ignore(metrics: EpochMetrics) -> None:
-    """Report nothing."""
 
 
 # The trajectory
@@ -136,7 +88,7 @@ def test_training_equals_a_plain_loop(
         found.append(value.item())
         return value
 
-    result = train(job(model, build(model), factors, loss=loss), data, val, ignore)
+    result = run(job(model, build(model), factors, loss=loss), data, val)
     assert found == pytest.approx([loss for epoch in expected for loss in epoch], abs=1e-5)
     means = [sum(epoch) / len(epoch) for epoch in expected]
     assert [metrics.train_loss for metrics in result.epochs] == pytest.approx(means, abs=1e-5)
@@ -151,7 +103,7 @@ def test_a_seed_repeats_and_another_one_does_not() -> None:
     def final_loss(seed: int) -> float:
         model = network()
         what = job(model, sgd(model), [1.0] * steps_of(data), seed=seed)
-        return train(what, data, val, ignore).epochs[-1].train_loss
+        return run(what, data, val).epochs[-1].train_loss
 
     assert final_loss(1) == final_loss(1)
     assert final_loss(1) != final_loss(2)
@@ -160,7 +112,7 @@ def test_a_seed_repeats_and_another_one_does_not() -> None:
 def test_the_loss_falls_and_the_classes_are_learnt() -> None:
     data, val = batches(120), batches(30, 1)
     model = network()
-    result = train(job(model, momentum(model), [1.0] * steps_of(data)), data, val, ignore)
+    result = run(job(model, momentum(model), count=120), data, val)
     assert result.epochs[-1].train_loss < result.epochs[0].train_loss / 2
     assert result.epochs[-1].val_accuracy > 0.9
 
@@ -173,15 +125,16 @@ def test_epochs_are_reported_as_they_end() -> None:
     model = network()
     factors = np.linspace(1, 0.1, steps_of(data)).tolist()
     reported: list[EpochMetrics] = []
-    result = train(job(model, sgd(model), factors), data, val, reported.append)
+    result = run(job(model, sgd(model), factors), data, val, reported.append)
     assert result.epochs == reported
     assert [(m.epoch, m.epochs) for m in reported] == [(1, 3), (2, 3), (3, 3)]
     assert [m.lr for m in reported] == pytest.approx([0.1 * factors[i] for i in (2, 5, 8)])
-    assert result.images == 3 * 48
-    assert result.train_seconds == pytest.approx(sum(m.seconds for m in reported))
+    assert reported[-1].steps == 9
+    spent = result.clock.parts
+    assert spent["train_seconds"] == pytest.approx(sum(m.seconds for m in reported))
     for metrics in reported:
         assert metrics.images_per_second == pytest.approx(48 / metrics.seconds)
-    assert result.evaluation_seconds > 0
+    assert spent["evaluation_seconds"] > 0
 
 
 def test_train_accuracy_is_that_of_the_images_seen() -> None:
@@ -193,7 +146,7 @@ def test_train_accuracy_is_that_of_the_images_seen() -> None:
         correct.append((logits.argmax(1) == labels).float())
         return functional.cross_entropy(logits, labels)
 
-    result = train(job(model, sgd(model), [1.0] * steps_of(data), loss=loss), data, val, ignore)
+    result = run(job(model, sgd(model), [1.0] * steps_of(data), loss=loss), data, val)
     for epoch, metrics in enumerate(result.epochs):
         seen = torch.cat(correct[3 * epoch : 3 * epoch + 3])
         assert metrics.train_accuracy == pytest.approx(seen.mean().item())
@@ -207,7 +160,7 @@ def test_val_metrics_are_those_of_the_weights_after_the_epoch() -> None:
     def report(metrics: EpochMetrics) -> None:
         after.append(evaluation.predict(model, val, QUESTION, "cpu", "float32").metrics())
 
-    result = train(job(model, sgd(model), [1.0] * steps_of(data)), data, val, report)
+    result = run(job(model, sgd(model), [1.0] * steps_of(data)), data, val, report)
     assert [m.val_accuracy for m in result.epochs] == [m["accuracy"] for m in after]
     assert [m.val_loss for m in result.epochs] == [m["log_loss"] for m in after]
 
@@ -217,7 +170,7 @@ def test_the_model_trains_in_training_mode_after_each_evaluation() -> None:
     model = network()
     modes: list[bool] = []
     model.register_forward_pre_hook(lambda module, inputs: modes.append(module.training))
-    train(job(model, sgd(model), [1.0] * steps_of(data)), data, val, ignore)
+    run(job(model, sgd(model), [1.0] * steps_of(data)), data, val)
     assert modes == [True, True, True, False] * EPOCHS
 
 
@@ -239,7 +192,7 @@ def best_of(job_fields: dict[str, Any], accuracies: list[float], losses: list[fl
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(evaluation.Predictions, "metrics", metrics)
         what = job(model, sgd(model), [1.0] * steps_of(data), **job_fields)
-        result = train(what, data, val, ignore)
+        result = run(what, data, val)
     return result, model, weights, val
 
 
@@ -258,7 +211,7 @@ def best_of(job_fields: dict[str, Any], accuracies: list[float], losses: list[fl
 def test_the_model_ends_with_the_weights_of_the_selected_epoch(
     select: str, accuracies: list[float], losses: list[float], epoch: int
 ) -> None:
-    result, model, weights, val = best_of({"select": select}, accuracies, losses)
+    result, model, weights, val = best_of({"protocol": {"select": select}}, accuracies, losses)
     assert result.best_epoch == epoch
     for name, tensor in model.state_dict().items():
         assert torch.equal(tensor, weights[epoch - 1][name]), name
@@ -285,8 +238,10 @@ def test_a_multi_label_task_is_selected_by_its_own_metric(monkeypatch: pytest.Mo
     monkeypatch.setattr(evaluation.Predictions, "metrics", metrics)
     model = network()
     loss = functional.binary_cross_entropy_with_logits
-    what = job(model, sgd(model), [1.0] * 99, loss=loss, question=question, select="best")
-    result = train(what, *tags, ignore)
+    what = job(
+        model, sgd(model), [1.0] * 99, loss=loss, question=question, protocol={"select": "best"}
+    )
+    result = run(what, *tags)
     scores = [(m["mean_average_precision"], -m["log_loss"]) for m in found]
     assert result.best_epoch == scores.index(max(scores)) + 1 > 1
     assert result.val is not None
@@ -305,7 +260,7 @@ def test_a_set_of_labels_counts_as_right_where_all_of_it_is() -> None:
 
     model = network()
     what = job(model, sgd(model), [1.0] * 99, loss=loss, question=question)
-    result = train(what, *tags, ignore)
+    result = run(what, *tags)
     for epoch, metrics in enumerate(result.epochs):
         seen = torch.cat(right[3 * epoch : 3 * epoch + 3])
         assert metrics.train_accuracy == pytest.approx(seen.mean().item())
@@ -335,10 +290,10 @@ class Batchwise(nn.Module):
 )
 def test_the_last_batch_is_as_large_as_the_others(count: int, batch: int, sizes: list[int]) -> None:
     model = Batchwise()
-    what = job(model, sgd(model), [1.0] * 99, epochs=1, batch_size=batch)
-    result = train(what, batches(count), batches(12, 1), ignore)
+    what = job(model, sgd(model), [1.0] * 99, count=count, protocol={"epochs": 1}, batch_size=batch)
+    result = run(what, batches(count), batches(12, 1))
     assert model.sizes == sizes
-    assert result.images == sum(sizes)
+    assert result.epochs[0].steps == len(sizes)
 
 
 def test_evaluation_drops_nothing_and_takes_a_single_image() -> None:
@@ -373,7 +328,7 @@ def test_a_loss_that_is_not_finite_in_the_last_batch_only_is_noticed(
     what = job(model, sgd(model), [1.0] * steps_of(data), loss=loss)
     reported: list[EpochMetrics] = []
     with pytest.raises(Diverged, match=rf"the training loss is -?(nan|inf) in epoch {epoch}"):
-        train(what, data, val, reported.append)
+        run(what, data, val, reported.append)
     assert len(reported) == epoch - 1
 
 
@@ -382,7 +337,7 @@ def test_a_learning_rate_far_too_high_diverges() -> None:
     model = nn.Sequential(nn.Flatten(), nn.Linear(36, 36), nn.Linear(36, 3))
     optimizer = torch.optim.SGD(model.parameters(), lr=1e6)
     with pytest.raises(Diverged):
-        train(job(model, optimizer, [1.0] * 99, epochs=9), data, val, ignore)
+        run(job(model, optimizer, [1.0] * 99, protocol={"epochs": 9}), data, val)
 
 
 def test_predictions_that_are_not_finite_are_noticed() -> None:
@@ -393,7 +348,7 @@ def test_predictions_that_are_not_finite_are_noticed() -> None:
 
     model = BrokenAtEvaluation()
     with pytest.raises(Diverged, match="predictions on val are not finite after epoch 1"):
-        train(job(model, sgd(model), [1.0] * 99), batches(40), batches(12, 1), ignore)
+        run(job(model, sgd(model), [1.0] * 99), batches(40), batches(12, 1))
 
 
 # What a trainer can reach
@@ -401,10 +356,70 @@ def test_predictions_that_are_not_finite_are_noticed() -> None:
 
 def test_no_argument_of_training_is_a_test_split() -> None:
     parameters = inspect.signature(train).parameters
-    assert [*parameters] == ["job", "train_data", "val_data", "report"]
+    assert [*parameters] == [*("job", "train_data", "val_data", "report", "clock", "checkpoints")]
     fields = {field.name for field in dataclasses.fields(Training)}
     assert not [name for name in fields | {*parameters} if "test" in name]
     assert not [
         field for field in dataclasses.fields(Training) if field.type in ("Batches", Batches)
     ]
     assert "test" not in {name.lower() for name in vars(training)}
+
+
+# What is recorded
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ({}, True),
+        ({"loss": "mse"}, False),
+        ({"loss": "focal"}, False),
+        ({"set": {"cross-entropy.label_smoothing": 0.1}}, False),
+        ({"augmentation": "mixup"}, False),
+        ({"augmentation": "horizontal-flip"}, True),
+        ({"l2": 0.1}, True),
+    ],
+    ids=str,
+)
+def test_it_is_recorded_whether_train_and_val_loss_are_one_quantity(
+    experiment: Callable[..., Any], values: dict[str, Any], expected: bool
+) -> None:
+    [record] = experiment(**values).records
+    assert record.environment["train_loss_is_log_loss"] is expected
+
+
+def test_parts_of_a_run_add_up_to_its_wall_time(experiment: Callable[..., Any]) -> None:
+    [record] = experiment("cnn", datasets="digits", epochs=2).records
+    timing = record.timing
+    parts = {name: value for name, value in timing.items() if name.endswith("_seconds")}
+    wall = parts.pop("wall_seconds")
+    assert sum(parts.values()) == pytest.approx(wall, rel=0.02)
+    assert {"train_seconds", "evaluation_seconds", "setup_seconds", "saving_seconds"} <= {*parts}
+    assert timing["steps"] == timing["epochs"] * 36
+    assert (timing["stopped_early"], timing["resumed"]) == (False, 0)
+
+
+def test_a_run_that_patience_has_ended_says_so(experiment: Callable[..., Any]) -> None:
+    values = {"epochs": 12, "patience": 1, "monitor": "log_loss", "set": {"adamw.lr": 0.3}}
+    [record] = experiment("cnn", datasets="digits", limit=100, **values).records
+    assert record.timing["stopped_early"]
+    assert record.timing["epochs"] == record.timing["best_epoch"] + 1 < 12
+    assert record.environment["selected_by"] == "log_loss"
+
+
+def test_step_curves_are_kept_where_asked_for(
+    experiment: Callable[..., Any], tmp_path: Path
+) -> None:
+    [record] = experiment("cnn", datasets="digits", epochs=2, log_steps=10).records
+    folder = tmp_path / "results" / "runs" / record.id
+    points = read_steps(folder / "steps.jsonl")
+    assert [point.step for point in points] == [10, 20, 30, 40, 50, 60, 70]
+    assert [point.epoch for point in points] == [1, 1, 1, 2, 2, 2, 2]
+    seconds = [point.seconds for point in points]
+    assert seconds == sorted(seconds)
+    assert seconds[-1] <= record.timing["train_seconds"]
+    [plain] = experiment("cnn", datasets="digits", epochs=2).records
+    folder = tmp_path / "results" / "runs" / plain.id
+    assert not (folder / "steps.jsonl").exists()
+    # Looking more often changes nothing of what is trained.
+    assert plain.metrics == record.metrics

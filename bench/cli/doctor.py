@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import platform
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -105,8 +104,5 @@ def _check_data(registry: Registry) -> tuple[str, bool, str]:
 
 
 def _check_disk(name: str, folder: Path) -> tuple[str, bool, str]:
-    place = folder.absolute()
-    while not place.exists():
-        place = place.parent
-    free = shutil.disk_usage(place).free
+    free = files.free_bytes(folder)
     return f"disk for {name}", free > MINIMUM_FREE, f"{byte_size(free)} free in {folder}"

@@ -87,7 +87,7 @@ def _config(paths: tuple[Path, ...], flags: dict[str, Any]) -> ExperimentConfig:
 
 
 def _print_plan(planned: list[PlannedRun], config: ExperimentConfig, as_json: bool) -> None:
-    disk = sum(_disk_bytes(run, config) for run in planned if not run.cached)
+    disk = sum(run.disk_bytes(config.keep) for run in planned if not run.cached)
     if as_json:
         rows = [
             {**run.spec.to_dict(), "cached": run.cached, "estimated_seconds": run.seconds}
@@ -98,15 +98,6 @@ def _print_plan(planned: list[PlannedRun], config: ExperimentConfig, as_json: bo
     console = terminal(sys.stdout)
     console.print(plan_table(planned))
     console.print(f"{plan_summary(planned, config.workers)}, {byte_size(disk)} of disk")
-
-
-def _disk_bytes(run: PlannedRun, config: ExperimentConfig) -> float:
-    """Return what a run will add to the results folder, at most."""
-    data = run.data
-    images = (data.test + data.train * run.spec.protocol["val"]) if data else 10_000
-    # Predictions are some dozens of bytes an image; weights dominate where they are kept.
-    weights = 4 * (run.parameters or 0) if config.keep == "best" else 0
-    return 20_000 + 40 * images + weights
 
 
 def _keep_command(config: ExperimentConfig) -> None:

@@ -15,7 +15,6 @@ import torch
 from torch import Tensor
 
 from bench import selection, stored
-from bench.engine import device as devices
 from bench.engine import pipeline, placement
 from bench.engine.augment import Augmenter
 from bench.engine.evaluation import EVALUATION_BATCH, Question
@@ -41,6 +40,7 @@ class RunData:
         counts: items by split, test included, also in a rehearsal.
         origins: how each split was chosen, for the record.
         lacking: how many classes a split has no image of, where it lacks any.
+        class_counts: training images of each class, also in a rehearsal.
     """
 
     stored: StoredDataset
@@ -54,6 +54,7 @@ class RunData:
     counts: dict[str, int]
     origins: dict[str, str]
     lacking: dict[str, int]
+    class_counts: list[int]
 
     @property
     def steps_per_epoch(self) -> int:
@@ -93,6 +94,7 @@ def place(
     device: str,
     model: Offer,
     transforms: Sequence[object],
+    memory_format: torch.memory_format,
     *,
     rehearsal: bool,
 ) -> RunData:
@@ -105,6 +107,7 @@ def place(
         device: `cpu` or `cuda`.
         model: whose own mean and std may be wanted.
         transforms: what changes the training images.
+        memory_format: layout of the batches.
         rehearsal: whether a few images are enough.
     """
     chosen = seen.chosen
@@ -114,7 +117,8 @@ def place(
     if rehearsal:
         # Two batches show what the whole set would: the rest need not be placed on the device.
         train, val = train.first(2 * batch_size), val.first(EVALUATION_BATCH)
-    batches = _batches(spec, seen, train, size, statistics, device)
+    as_wanted = (size, statistics, device, memory_format)
+    batches = _batches(spec, seen, train, *as_wanted)
     if transforms:
         augmenter = Augmenter(transforms, spec.seed, len(train))  # type: ignore[arg-type]
         batches = dataclasses.replace(batches, augmenter=augmenter)
@@ -123,7 +127,7 @@ def place(
         stored=seen.stored,
         question=Question(chosen.task, chosen.classes, chosen.taxonomy),
         train=batches,
-        val=_batches(spec, seen, val, size, statistics, device),
+        val=_batches(spec, seen, val, *as_wanted),
         statistics=statistics,
         normalized_by=normalized_by,
         size=size,
@@ -135,13 +139,15 @@ def place(
             for split, subset in splits.items()
             if (lacking := _lacking(subset, len(chosen.classes)))
         },
+        class_counts=_class_counts(chosen.train, len(chosen.classes)),
     )
 
 
 def open_test(spec: RunSpec, data: RunData, device: str, where: str) -> pipeline.Batches:
     """Return the test split, prepared as the training images were; called once, at the end."""
     seen = view(spec, where)
-    return _batches(spec, seen, seen.chosen.test, data.size, data.statistics, device)
+    as_train = (data.size, data.statistics, device, data.train.memory_format)
+    return _batches(spec, seen, seen.chosen.test, *as_train)
 
 
 def image_kind(protocol: Mapping[str, Any], channels: int) -> ImageKind:
@@ -160,6 +166,7 @@ def _batches(
     size: int,
     statistics: tuple[Tensor, Tensor],
     device: str,
+    memory_format: torch.memory_format,
 ) -> pipeline.Batches:
     how = spec.protocol["resize"]
     images = seen.stored.images(subset.split)
@@ -175,7 +182,7 @@ def _batches(
         resize=how,
         mean=mean,
         std=std,
-        memory_format=devices.memory_format(device),
+        memory_format=memory_format,
         classes=len(seen.chosen.classes),
     )
 
@@ -198,6 +205,13 @@ def _lacking(subset: Subset, classes: int) -> int:
     labels = subset.labels
     present = labels.any(0).sum() if labels.ndim == 2 else len(np.unique(labels))
     return classes - int(present)
+
+
+def _class_counts(train: Subset, classes: int) -> list[int]:
+    """Return the training images of each class, or that have each label."""
+    labels = train.labels
+    counts = labels.sum(0) if labels.ndim == 2 else np.bincount(labels, minlength=classes)
+    return [int(count) for count in counts]
 
 
 def _statistics(spec: RunSpec, seen: View, model: Offer) -> tuple[tuple[Tensor, Tensor], str]:

@@ -85,27 +85,10 @@ def autocast(device: str, precision: str) -> contextlib.AbstractContextManager[A
     return contextlib.nullcontext()
 
 
-def memory_format(device: str) -> torch.memory_format:
-    """Return the layout of images and weights: channels last suits tensor cores."""
-    return torch.channels_last if device == "cuda" else torch.contiguous_format
-
-
 def synchronize(device: str) -> None:
     """Wait until the device has done what was asked of it."""
     if device == "cuda":
         torch.cuda.synchronize()
-
-
-def reset_peak_memory(device: str) -> None:
-    """Start a new measurement of peak memory."""
-    if device == "cuda":
-        torch.cuda.empty_cache()
-        torch.cuda.reset_peak_memory_stats()
-
-
-def peak_memory_bytes(device: str) -> int | None:
-    """Return the most device memory allocated since the reset; None on a CPU."""
-    return torch.cuda.max_memory_allocated() if device == "cuda" else None
 
 
 def reset_process() -> None:
@@ -139,7 +122,7 @@ def environment(device: str, threads: int, precision: str, mode: Mode) -> dict[s
         "threads": threads,
         "precision": precision,
         "float32_matmul_precision": torch.get_float32_matmul_precision(),
-        "memory_format": str(memory_format(device)).removeprefix("torch."),
+        "cudnn_allow_tf32": torch.backends.cudnn.allow_tf32 if device == "cuda" else None,
         "execution": "eager",
         "mode": str(mode),
     }

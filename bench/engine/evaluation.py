@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from bench import metrics
 from bench.engine import device as devices
@@ -46,6 +47,12 @@ class Question:
     def probabilities(self, logits: Tensor) -> Tensor:
         """Return what logits (N, C) mean: by label, or shared out over the classes."""
         return logits.sigmoid() if self.task is Task.MULTI_LABEL else logits.softmax(1)
+
+    def log_loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Return the log loss that is reported for val, the mean over the batch."""
+        if self.task is Task.MULTI_LABEL:
+            return functional.binary_cross_entropy_with_logits(logits, labels.float())
+        return functional.cross_entropy(logits, labels)
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from torch import Tensor
 from bench.engine import device as devices
 from bench.engine import evaluation, pipeline, sizing
 from bench.engine.setup import Setup, blaming, set_up
+from bench.engine.updates import micro_batches
 from bench.errors import PluginError
 from bench.records import RunSpec
 
@@ -27,20 +28,19 @@ def rehearse(spec: RunSpec, workers: int) -> dict[str, Any]:
         PluginError: a component returned the wrong thing; the message names its plugin.
     """
     setup = set_up(spec, workers, rehearsal=True)
-    where = setup.where
-    if not any(parameter.requires_grad for parameter in setup.model.parameters()):
+    where, job, data = setup.where, setup.job, setup.data
+    if not job.gradients.parameters:
         raise PluginError(f"{where['model']} has no trainable parameters")
-    data = setup.data
     classes = len(data.question.classes)
     seconds = _steps(setup, spec.seed)
     few = min(len(data.val), evaluation.batch_size(data.val))
     start = time.perf_counter()
-    with torch.inference_mode(), devices.autocast(setup.device, setup.precision):
-        setup.model.eval()
+    with torch.inference_mode(), devices.autocast(job.device, job.precision):
+        job.model.eval()
         with blaming(where["model"]):
-            logits = setup.model(data.val.gather(torch.arange(few)))
+            logits = job.model(data.val.gather(torch.arange(few)))
     sizing.check_logits(logits, few, classes, where["model"])
-    devices.synchronize(setup.device)
+    devices.synchronize(job.device)
     return {
         "input_size": data.size,
         "task": str(data.question.task),
@@ -49,7 +49,7 @@ def rehearse(spec: RunSpec, workers: int) -> dict[str, Any]:
         "counts": data.counts,
         "lacking": data.lacking,
         "classes": classes,
-        "parameters": sum(p.numel() for p in setup.model.parameters()),
+        "parameters": sum(p.numel() for p in job.model.parameters()),
         "step_seconds": min(seconds),
         "evaluation_seconds_per_image": (time.perf_counter() - start) / few,
         "steps_per_epoch": data.steps_per_epoch,
@@ -60,38 +60,48 @@ def rehearse(spec: RunSpec, workers: int) -> dict[str, Any]:
 
 def _steps(setup: Setup, seed: int) -> list[float]:
     """Take the first steps of a run, checked, and return the seconds of each."""
-    data, where = setup.data, setup.where
+    data, where, job = setup.data, setup.where, setup.job
     order = pipeline.epoch_order(len(data.train), data.batch_size, seed, 1)
     seconds: list[float] = []
-    setup.model.train()
+    job.model.train()
+    with blaming(where["schedule"]):
+        job.rates.begin([])
     with contextlib.closing(data.train.epoch(order.repeat(2, 1)[:CHEAP_STEPS], 1)) as batches:
         # One step is enough to see that it works; the others are timed warm.
         while not seconds or seconds[0] <= CHEAP_SECONDS:
-            devices.synchronize(setup.device)
+            devices.synchronize(job.device)
             start = time.perf_counter()
             with blaming(where["augmentation"]):
                 batch = next(batches, None)
             if batch is None:
                 break
-            images, targets, _ = batch
-            with devices.autocast(setup.device, setup.precision):
+            job.optimizer.zero_grad(set_to_none=True)
+            for share, images, targets, _ in micro_batches(job.micro_batch, *batch):
+                loss = _checked_loss(setup, images, targets, is_first=not seconds)
                 with blaming(where["model"]):
-                    logits = setup.model(images)
-                sizing.check_logits(logits, len(images), len(data.question.classes), where["model"])
-                with blaming(where["loss"]):
-                    loss = setup.loss(logits, targets)
-            if not seconds:
-                # Before the first update only: a rate that is too high is no fault of a plugin.
-                _check_finite(logits, where["model"])
-                _check_loss(loss, where["loss"])
-            setup.optimizer.zero_grad(set_to_none=True)
-            with blaming(where["model"]):
-                loss.backward()
+                    (loss * share).backward()
+            job.gradients.adjust()
             with blaming(where["optimizer"]):
-                setup.optimizer.step()
-            devices.synchronize(setup.device)
+                job.optimizer.step()
+            devices.synchronize(job.device)
             seconds.append(time.perf_counter() - start)
     return seconds
+
+
+def _checked_loss(setup: Setup, images: Tensor, targets: Tensor, *, is_first: bool) -> Tensor:
+    """Return the loss of a batch, once it is known to be one."""
+    job, where = setup.job, setup.where
+    with devices.autocast(job.device, job.precision):
+        with blaming(where["model"]):
+            logits = job.model(images)
+        sizing.check_logits(logits, len(images), len(job.question.classes), where["model"])
+        with blaming(where["loss"]):
+            loss = job.loss(logits, targets)
+    if is_first:
+        # Before the first update only: a rate that is too high is no fault of a plugin.
+        _check_finite(logits, where["model"])
+        _check_loss(loss, where["loss"])
+    return loss
 
 
 def _check_finite(logits: Tensor, where: str) -> None:

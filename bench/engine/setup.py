@@ -4,24 +4,31 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import math
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
-from bench.engine import data, sizing
+from bench.engine import data, layout, measured, memory, sizing
 from bench.engine import device as devices
+from bench.engine.averaging import averaging_of
 from bench.engine.data import RunData
-from bench.engine.training import LossFunction
+from bench.engine.rates import LearningRates, Plan, checked_schedule
+from bench.engine.stopping import Selection
+from bench.engine.training import Training
+from bench.engine.updates import Gradients
 from bench.errors import BenchError, ConfigError, PluginError
-from bench.records import RunSpec
+from bench.records import Mode, RunSpec
 from bench.registry import Offer, Registry, load_registry, suits
-from bench.specs import Model
+from bench.specs import Loss, Model
 from bench.text import one_line
+
+SELECTED_BY = ("select", "monitor", "patience", "min_delta")
+"""The protocol fields that say which epoch is tested, and when training stops."""
 
 
 @dataclass
@@ -29,20 +36,18 @@ class Setup:
     """A run's parts, resolved and placed on its device. There is no test split among them.
 
     Attributes:
-        factors: the learning rate's factor for each step.
+        job: what is trained, and how.
         data: the images to learn from and to select on.
+        threads: CPU threads.
         where: each component and its plugin, for messages.
+        subject: what the speed of the model depends on.
     """
 
-    model: nn.Module
-    optimizer: torch.optim.Optimizer
-    loss: LossFunction
-    factors: list[float]
+    job: Training
     data: RunData
-    device: str
-    precision: str
     threads: int
     where: dict[str, str]
+    subject: dict[str, Any]
 
 
 def set_up(spec: RunSpec, workers: int, *, rehearsal: bool) -> Setup:
@@ -66,7 +71,6 @@ def set_up(spec: RunSpec, workers: int, *, rehearsal: bool) -> Setup:
     device = devices.resolve(spec.device)
     precision = devices.precision_of(protocol["precision"], device)
     threads = devices.set_up(device, spec.seed, spec.mode, protocol["threads"], workers)
-    devices.reset_peak_memory(device)
 
     seen = data.view(spec, where["dataset"])
     classes, channels = len(seen.chosen.classes), seen.channels
@@ -84,8 +88,20 @@ def set_up(spec: RunSpec, workers: int, *, rehearsal: bool) -> Setup:
     shape = (channels, size, size)
     kind = data.image_kind(protocol, channels)
     transforms = _made("augmentation", offers, where, shape, kind, **spec.augmentation.params)
+    subject = measured.subject_of(spec, offers["model"], classes, device, precision, threads)
+    batch = min(protocol["batch_size"], len(seen.chosen.train))
+    steps = protocol["epochs"] * math.ceil(len(seen.chosen.train) / batch)
+    memory_format = layout.choose(
+        lambda: build(classes, shape).to(device),
+        (min(batch, protocol["micro_batch"] or batch), *shape),
+        *(device, precision, subject),
+        steps=steps,
+        deterministic=spec.mode is Mode.DETERMINISTIC,
+    )
+    memory.reset_peak_memory(device)
     run_data = data.place(
-        spec, seen, size, device, offers["model"], list(transforms), rehearsal=rehearsal
+        *(spec, seen, size, device, offers["model"], list(transforms), memory_format),
+        rehearsal=rehearsal,
     )
 
     # Seeded again: how often a generator was used until here depends on the worker's past.
@@ -94,28 +110,62 @@ def set_up(spec: RunSpec, workers: int, *, rehearsal: bool) -> Setup:
         model = build(classes, shape)
     if not isinstance(model, nn.Module):
         raise PluginError(f"{where['model']} built {type(model).__name__}, not torch.nn.Module")
-    model = model.to(device).to(memory_format=devices.memory_format(device))
+    model = model.to(device).to(memory_format=memory_format)
+    return Setup(
+        job=_training(spec, offers, where, model, run_data, device, precision),
+        data=run_data,
+        threads=threads,
+        where=where,
+        subject=subject,
+    )
+
+
+def _training(
+    spec: RunSpec,
+    offers: dict[str, Offer],
+    where: dict[str, str],
+    model: nn.Module,
+    run_data: RunData,
+    device: str,
+    precision: str,
+) -> Training:
+    """Make what changes a model's weights."""
+    protocol = spec.protocol
     optimizer = _made("optimizer", offers, where, model, **spec.optimizer.params)
     if not isinstance(optimizer, torch.optim.Optimizer):
         made = type(optimizer).__name__
         raise PluginError(f"{where['optimizer']} built {made}, not torch.optim.Optimizer")
-    steps = run_data.steps_per_epoch * protocol["epochs"]
-    factors = _made(
-        "schedule", offers, where, steps, run_data.steps_per_epoch, **spec.schedule.params
+    each = run_data.steps_per_epoch
+    steps = each * protocol["epochs"]
+    schedule = _made("schedule", offers, where, steps, each, **spec.schedule.params)
+    plan = Plan(
+        schedule=checked_schedule(schedule, steps, where["schedule"]),
+        steps_per_epoch=each,
+        warmup_steps=round(protocol["warmup"] * each),
+        where=where["schedule"],
     )
-    loss = _made("loss", offers, where, classes, **spec.loss.params)
+    component = offers["loss"].component
+    assert isinstance(component, Loss)
+    known = component.arguments(run_data.class_counts)
+    loss = _made("loss", offers, where, *known, **spec.loss.params)
     if isinstance(loss, nn.Module):
         loss = loss.to(device)
-    return Setup(
+    return Training(
         model=model,
         optimizer=optimizer,
         loss=loss,
-        factors=_checked_factors(factors, steps, where["schedule"]),
-        data=run_data,
+        rates=LearningRates(optimizer, plan),
+        gradients=Gradients.of(model, protocol),
+        averaging=averaging_of(model, protocol),
+        selection=Selection(**{name: protocol[name] for name in SELECTED_BY}),
+        question=run_data.question,
+        epochs=protocol["epochs"],
+        batch_size=run_data.batch_size,
+        seed=spec.seed,
         device=device,
         precision=precision,
-        threads=threads,
-        where=where,
+        micro_batch=protocol["micro_batch"],
+        log_steps=protocol["log_steps"],
     )
 
 
@@ -158,18 +208,6 @@ def blaming(where: str) -> Iterator[None]:
             raise
         traceback.print_exc()
         raise PluginError(f"{where}: {one_line(f'{type(error).__name__}: {error}')}") from error
-
-
-def _checked_factors(factors: Any, steps: int, where: str) -> list[float]:
-    try:
-        checked = [float(factor) for factor in factors]
-    except (TypeError, ValueError) as error:
-        raise PluginError(f"{where} returned no sequence of numbers") from error
-    if len(checked) != steps:
-        raise PluginError(f"{where} returned {len(checked)} factors for {steps} steps")
-    if not np.isfinite(checked).all():
-        raise PluginError(f"{where} returned a NaN or infinite factor")
-    return checked
 
 
 def offer_of(spec: RunSpec, kind: str) -> Offer:

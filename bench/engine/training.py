@@ -6,22 +6,28 @@ from here: it is not among the arguments.
 
 from __future__ import annotations
 
-import copy
 import math
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from bench import metrics as metrics_of
 from bench.engine import device as devices
-from bench.engine import evaluation
+from bench.engine import evaluation, interruption
+from bench.engine.averaging import Averaging
+from bench.engine.checkpoint import Checkpoints, random_state, restore_random_state
+from bench.engine.clock import Clock
+from bench.engine.interruption import Interrupted
 from bench.engine.pipeline import Batches, epoch_order
-from bench.records import EpochMetrics
+from bench.engine.rates import LearningRates
+from bench.engine.stopping import Selection
+from bench.engine.updates import Gradients, micro_batches
+from bench.records import EpochMetrics, StepMetrics
 
 LossFunction = Callable[[Tensor, Tensor], Tensor]
+Report = Callable[[EpochMetrics | StepMetrics], None]
 
 
 class Diverged(Exception):
@@ -29,122 +35,234 @@ class Diverged(Exception):
 
 
 @dataclass
-class Training:
-    """What a run trains with.
+class Progress:
+    """How far training has come.
 
     Attributes:
-        factors: the learning rate's factor for each step of the run.
-        select: `best` to end with the weights of the epoch with the highest val accuracy.
+        step: steps of the epoch under way that are done.
+        losses: of this epoch, one a part of a batch, weighted by its share of the batch.
+        hits: of this epoch, whether each image was told right, one tensor a part.
+        seconds: of this epoch's steps.
+        history: the epochs that are finished.
+        points: of the step curves, so far.
+        resumed: how often the run has gone on from a saved state.
+    """
+
+    step: int = 0
+    losses: list[Tensor] = field(default_factory=list)
+    hits: list[Tensor] = field(default_factory=list)
+    seconds: float = 0.0
+    history: list[EpochMetrics] = field(default_factory=list)
+    points: list[StepMetrics] = field(default_factory=list)
+    resumed: int = 0
+
+
+@dataclass
+class Training:
+    """What a run trains with, and how far it has come.
+
+    Attributes:
+        micro_batch: images that pass through the network at a time; all of a batch where None.
+        log_steps: steps between the points of the step curves; none where None.
     """
 
     model: nn.Module
     optimizer: torch.optim.Optimizer
     loss: LossFunction
-    factors: Sequence[float]
+    rates: LearningRates
+    gradients: Gradients
+    averaging: Averaging
+    selection: Selection
+    question: evaluation.Question
     epochs: int
     batch_size: int
     seed: int
     device: str
     precision: str
-    select: str
-    question: evaluation.Question
+    micro_batch: int | None = None
+    log_steps: int | None = None
+    progress: Progress = field(default_factory=Progress)
 
+    def state(self, clock: Clock) -> dict[str, Any]:
+        """Return all that a run needs to go on as if it had never stopped."""
+        progress = self.progress
+        return {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "averaging": self.averaging.state(),
+            "selection": self.selection.state(),
+            "random": random_state(self.device),
+            "spent": dict(clock.parts),
+            "step": progress.step,
+            "losses": torch.stack(progress.losses) if progress.losses else None,
+            "hits": torch.cat(progress.hits) if progress.hits else None,
+            "seconds": progress.seconds,
+            "history": [metrics.to_dict() for metrics in progress.history],
+            "points": [point.to_dict() for point in progress.points],
+            "resumed": progress.resumed,
+        }
 
-@dataclass
-class Trained:
-    """What training gave.
-
-    Attributes:
-        best_epoch: the epoch whose weights the model now has, from 1.
-        val: its predictions on val.
-        train_seconds: of training steps only.
-        evaluation_seconds: of the evaluations on val.
-    """
-
-    best_epoch: int = 0
-    val: evaluation.Predictions | None = None
-    epochs: list[EpochMetrics] = field(default_factory=list)
-    train_seconds: float = 0.0
-    evaluation_seconds: float = 0.0
-    images: int = 0
+    def restore(self, state: Mapping[str, Any], clock: Clock) -> None:
+        """Go on from what `state` returned."""
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        _lay_out_as_weights(self.optimizer)
+        self.averaging.restore(state["averaging"])
+        self.selection.restore(state["selection"], self.question)
+        losses, hits = state["losses"], state["hits"]
+        self.progress = Progress(
+            step=state["step"],
+            losses=[] if losses is None else list(losses.to(self.device).unbind()),
+            hits=[] if hits is None else [hits.to(self.device)],
+            seconds=state["seconds"],
+            history=[EpochMetrics(**metrics) for metrics in state["history"]],
+            points=[StepMetrics(**point) for point in state["points"]],
+            resumed=state["resumed"] + 1,
+        )
+        clock.resume(state["spent"])
+        restore_random_state(state["random"])
 
 
 def train(
-    job: Training, train_data: Batches, val_data: Batches, report: Callable[[EpochMetrics], None]
-) -> Trained:
+    job: Training,
+    train_data: Batches,
+    val_data: Batches,
+    report: Report,
+    clock: Clock,
+    checkpoints: Checkpoints,
+) -> None:
     """Train a model, evaluate it on val after each epoch, and leave it at the selected epoch.
 
-    An epoch's training accuracy is that of the images as they were trained on, augmented.
+    An epoch's training loss and accuracy are those of the images as they were trained on,
+    augmented, in training mode, while the weights moved.
 
     Raises:
         Diverged: a loss or a prediction was NaN or infinite.
+        Interrupted: the run was asked to stop; its state is saved.
     """
-    model, optimizer, loss_function = job.model, job.optimizer, job.loss
-    base_rates = [group["lr"] for group in optimizer.param_groups]
-    factors = iter(job.factors)
-    result = Trained()
-    best_score = (-1.0, 0.0)
-    best_weights: dict[str, Tensor] | None = None
-
-    for epoch in range(1, job.epochs + 1):
+    model, optimizer = job.model, job.optimizer
+    for epoch in range(len(job.progress.history) + 1, job.epochs + 1):
+        if job.selection.exhausted:
+            break
+        now = job.progress
         order = epoch_order(len(train_data), job.batch_size, job.seed, epoch)
-        loss_sum = torch.zeros((), device=job.device)
-        correct = torch.zeros((), device=job.device, dtype=torch.int64)
+        job.rates.begin(now.history)
         model.train()
+        clock.mark("reporting_seconds")
 
-        devices.synchronize(job.device)
-        start = time.perf_counter()
-        for images, targets, labels in train_data.epoch(order, epoch):
-            factor = next(factors)
-            for group, rate in zip(optimizer.param_groups, base_rates, strict=True):
-                group["lr"] = rate * factor
-            with devices.autocast(job.device, job.precision):
-                logits = model(images)
-                loss = loss_function(logits, targets)
+        for images, targets, labels in train_data.epoch(order[now.step :], epoch):
+            job.rates.set(now.step)
             optimizer.zero_grad(set_to_none=True)
-            loss.backward()
+            parts = micro_batches(job.micro_batch, images, targets, labels)
+            for share, image, target, label in parts:
+                with devices.autocast(job.device, job.precision):
+                    logits = model(image)
+                    loss = job.loss(logits, target)
+                if share != 1:
+                    loss = loss * share
+                loss.backward()
+                # Kept on the device: fetching a number here would stop it at every step.
+                now.losses.append(loss.detach())
+                now.hits.append(job.question.hits(logits.detach(), label))
+            job.gradients.adjust()
             optimizer.step()
-            # Kept on the device: fetching a number here would stop the device at every step.
-            loss_sum += loss.detach()
-            correct += job.question.hits(logits.detach(), labels).sum()
-        devices.synchronize(job.device)
-        seconds = time.perf_counter() - start
+            job.averaging.after_step()
+            now.step += 1
+            point = job.log_steps and ((epoch - 1) * len(order) + now.step) % job.log_steps == 0
+            save = now.step < len(order) and checkpoints.due()
+            if point or save:
+                now.seconds += clock.mark("train_seconds")
+                _check_loss(now, epoch)
+                if point:
+                    now.points.append(_point(job, val_data, epoch, order, clock))
+                    report(now.points[-1])
+                    model.train()
+                    clock.mark("evaluation_seconds")
+                if save:
+                    _save(job, clock, checkpoints, f"in epoch {epoch}, after step {now.step}")
+        now.seconds += clock.mark("train_seconds")
 
-        seen = order.numel()
-        result.train_seconds += seconds
-        result.images += seen
-        train_loss = loss_sum.item() / len(order)
-        if not math.isfinite(train_loss):
-            raise Diverged(f"the training loss is {train_loss} in epoch {epoch}")
-
-        start = time.perf_counter()
-        val = evaluation.predict(model, val_data, job.question, job.device, job.precision)
+        _check_loss(now, epoch)
+        with devices.autocast(job.device, job.precision):
+            job.averaging.after_epoch(epoch, train_data.stream(order))
+        network = job.averaging.evaluated
+        val = evaluation.predict(network, val_data, job.question, job.device, job.precision)
         val_metrics = val.metrics()
         if not math.isfinite(val.probabilities.sum()):
             raise Diverged(f"the predictions on val are not finite after epoch {epoch}")
-        # The task's own metric, then the lowest log loss: accuracies tie on small val splits.
-        score = (metrics_of.score(val_metrics), -float(val_metrics["log_loss"]))
-        if job.select == "last" or score > best_score:
-            best_score, result.best_epoch, result.val = score, epoch, val
-            if job.select == "best" and epoch < job.epochs:
-                best_weights = copy.deepcopy(model.state_dict())
-        devices.synchronize(job.device)
-        result.evaluation_seconds += time.perf_counter() - start
-
+        score = job.selection.consider(epoch, val, val_metrics, network)
         metrics = EpochMetrics(
             epoch=epoch,
             epochs=job.epochs,
-            train_loss=train_loss,
-            train_accuracy=correct.item() / seen,
+            train_loss=_mean_loss(now, len(order)),
+            train_accuracy=float(torch.cat(now.hits).double().mean()),
             val_loss=float(val_metrics["log_loss"]),
             val_accuracy=float(val_metrics["accuracy"]),
-            lr=float(optimizer.param_groups[0]["lr"]),
-            seconds=seconds,
-            images_per_second=seen / seconds,
+            lr=job.rates.at(len(order) - 1),
+            seconds=now.seconds,
+            images_per_second=order.numel() / now.seconds,
+            steps=epoch * len(order),
+            val_score=score,
         )
-        result.epochs.append(metrics)
+        finished = [*now.history, metrics]
+        job.progress = Progress(history=finished, points=now.points, resumed=now.resumed)
+        clock.mark("evaluation_seconds")
         report(metrics)
+        clock.mark("reporting_seconds")
+        # What is left after the last epoch takes less than an epoch.
+        goes_on = epoch < job.epochs and not job.selection.exhausted
+        if goes_on and checkpoints.due_after_epoch():
+            _save(job, clock, checkpoints, f"after epoch {epoch}")
+    job.selection.finish(model, job.averaging.evaluated)
 
-    if result.best_epoch != job.epochs and best_weights is not None:
-        model.load_state_dict(best_weights)
-    return result
+
+def _lay_out_as_weights(optimizer: torch.optim.Optimizer) -> None:
+    """Give a loaded state the strides of its weights.
+
+    They were saved in the layout of another attempt, which a probe may have chosen otherwise;
+    torch's fused kernels for CPUs go through memory without looking at strides.
+    """
+    for parameter, state in optimizer.state.items():
+        for name, value in state.items():
+            if isinstance(value, Tensor) and value.shape == parameter.shape:
+                state[name] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
+
+
+def _check_loss(now: Progress, epoch: int) -> None:
+    """Raise Diverged if any loss of the epoch so far was NaN or infinite."""
+    total = float(torch.stack(now.losses).sum())
+    if not math.isfinite(total):
+        raise Diverged(f"the training loss is {total} in epoch {epoch}")
+
+
+def _mean_loss(now: Progress, steps: int) -> float:
+    return float(torch.stack(now.losses).double().sum()) / steps
+
+
+def _save(job: Training, clock: Clock, checkpoints: Checkpoints, when: str) -> None:
+    """Save the state of a run, and end it if that is wanted."""
+    checkpoints.save(job.state(clock))
+    clock.mark("checkpoint_seconds")
+    if interruption.requested():
+        raise Interrupted(f"stopped {when}; the same command goes on from there")
+
+
+def _point(
+    job: Training, val_data: Batches, epoch: int, order: Tensor, clock: Clock
+) -> StepMetrics:
+    """Return a point of the step curves: the mean since the last one, and val as it is now."""
+    now = job.progress
+    steps = min(now.step, job.log_steps or 1)
+    parts = len(now.losses) // now.step
+    network = job.averaging.evaluated
+    val = evaluation.predict(network, val_data, job.question, job.device, job.precision).metrics()
+    return StepMetrics(
+        step=(epoch - 1) * len(order) + now.step,
+        epoch=epoch,
+        lr=job.rates.at(now.step - 1),
+        seconds=clock.parts["train_seconds"],
+        train_loss=float(torch.stack(now.losses[-steps * parts :]).double().sum()) / steps,
+        train_accuracy=float(torch.cat(now.hits)[-steps * order.shape[1] :].double().mean()),
+        val_loss=float(val["log_loss"]),
+        val_accuracy=float(val["accuracy"]),
+    )

@@ -6,12 +6,13 @@ takes and returns plain data.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import io
 import time
 import traceback
 from collections import ChainMap
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -22,18 +23,23 @@ import torch._dynamo  # torch's optimizers import it at first use; here a warm s
 from torch import nn
 
 from bench import datastore, downloads, files, intake
+from bench import metrics as metrics_of
 from bench.engine import device as devices
-from bench.engine import evaluation, profiling
-from bench.engine.data import open_test
+from bench.engine import evaluation, interruption, memory, profiling
+from bench.engine.checkpoint import Checkpoints
+from bench.engine.clock import Clock
+from bench.engine.data import RunData, open_test
+from bench.engine.interruption import Interrupted
 from bench.engine.rehearsal import rehearse
 from bench.engine.setup import Setup, offer_of, set_up
-from bench.engine.training import Diverged, Training, train
-from bench.errors import BenchError
-from bench.records import EpochMetrics, JobKind, Purpose, RunSpec, RunStatus
+from bench.engine.training import Diverged, Report, Training, train
+from bench.errors import BenchError, StoreError
+from bench.records import EpochMetrics, JobKind, Purpose, RunSpec, RunStatus, StepMetrics
 from bench.specs import Task
 from bench.text import one_line
 
 PROGRESS_SECONDS = 0.2
+CURVES = {EpochMetrics: "epochs.jsonl", StepMetrics: "steps.jsonl"}
 Emit = Callable[[dict[str, Any]], None]
 
 
@@ -50,6 +56,8 @@ def perform(kind: str, payload: dict[str, Any], emit: Emit) -> dict[str, Any]:
     result: dict[str, Any]
     try:
         result = {"status": str(RunStatus.OK), **_JOBS[JobKind(kind)](payload, emit)}
+    except Interrupted as error:
+        result = _failure(RunStatus.INTERRUPTED, str(error))
     except Diverged as error:
         result = _failure(RunStatus.DIVERGED, str(error))
     except (torch.OutOfMemoryError, MemoryError) as error:
@@ -65,8 +73,19 @@ def perform(kind: str, payload: dict[str, Any], emit: Emit) -> dict[str, Any]:
             result = _failure(RunStatus.FAILED, message)
     result["started_at"] = started
     result["finished_at"] = datetime.now(UTC).isoformat(timespec="milliseconds")
-    result.setdefault("timing", {})["wall_seconds"] = time.perf_counter() - begin
+    timing = result.setdefault("timing", {})
+    # A run that was resumed has spent time before.
+    timing["wall_seconds"] = timing.get("wall_seconds", 0.0) + time.perf_counter() - begin
+    interruption.clear()
     return result
+
+
+def interrupt() -> None:
+    """Ask the run under way in this process, if it is in training, to save its state and end.
+
+    An executor may call it from the handler of a signal.
+    """
+    interruption.request()
 
 
 def _failure(status: RunStatus, error: str) -> dict[str, Any]:
@@ -74,9 +93,12 @@ def _failure(status: RunStatus, error: str) -> dict[str, Any]:
 
 
 def _out_of_memory(error: BaseException) -> dict[str, Any]:
-    peak = torch.cuda.max_memory_allocated() if torch.cuda.is_initialized() else None
+    peak = memory.peak_memory_bytes("cuda" if torch.cuda.is_initialized() else "cpu")
     used = f" (peak {peak / 2**30:.1f} GiB)" if peak else ""
-    advice = "try a smaller `--batch-size` or `--input-size`"
+    advice = (
+        "try `--micro-batch`, which takes a batch in parts, or a smaller `--batch-size` or "
+        "`--input-size`"
+    )
     message = f"out of memory{used}: {one_line(str(error), 160)}; {advice}"
     return {**_failure(RunStatus.OOM, message), "profile": {"peak_memory_bytes": peak}}
 
@@ -121,45 +143,34 @@ def _run(payload: dict[str, Any], emit: Emit) -> dict[str, Any]:
     spec = RunSpec.from_dict(payload["spec"])
     folder = Path(payload["folder"])
     folder.mkdir(parents=True, exist_ok=True)
-    clock = _Clock()
+    clock = Clock()
+    saved = Path(payload["checkpoint"]) if payload["checkpoint"] else None
+    checkpoints = Checkpoints(saved, spec.id, payload["checkpoint_minutes"])
 
     setup = set_up(spec, payload["workers"], rehearsal=False)
-    protocol = spec.protocol
+    job, data = setup.job, setup.data
+    clock.device = job.device
+    state = checkpoints.load()
+    if state is not None:
+        job.restore(state, clock)
+    earlier = sum(clock.parts.values())
     clock.mark("setup_seconds")
 
-    data = setup.data
-    with (folder / "epochs.jsonl").open("w", encoding="utf-8") as epochs_file:
+    def finished(epoch: EpochMetrics) -> None:
+        data.stored.keep()
+        emit(epoch.to_dict())
 
-        def report(metrics: EpochMetrics) -> None:
-            epochs_file.write(files.dump_json(metrics.to_dict()) + "\n")
-            epochs_file.flush()
-            data.stored.keep()
-            emit(metrics.to_dict())
-
-        job = Training(
-            model=setup.model,
-            optimizer=setup.optimizer,
-            loss=setup.loss,
-            factors=setup.factors,
-            epochs=protocol["epochs"],
-            batch_size=data.batch_size,
-            seed=spec.seed,
-            device=setup.device,
-            precision=setup.precision,
-            select=protocol["select"],
-            question=data.question,
-        )
-        trained = train(job, data.train, data.val, report)
-    assert trained.val is not None
-    clock.skip(trained.train_seconds, "train_seconds")
-    clock.skip(trained.evaluation_seconds, "evaluation_seconds")
+    with _curves(folder, job, finished) as report:
+        train(job, data.train, data.val, report, clock, checkpoints)
+    trained = job.progress
+    assert job.selection.val is not None
     clock.mark("reporting_seconds")
 
-    said, threshold = _said(spec, setup, trained.val)
+    said, threshold = _said(spec, setup, job.selection.val)
     metrics = {split: each.metrics() for split, each in said.items()}
     clock.mark("evaluation_seconds")
 
-    profile = profiling.profile(setup.model, data.val, setup.device, setup.precision)
+    profile = _profile(setup, shared=payload["workers"] > 1, rerun=payload["rerun"])
     clock.mark("profiling_seconds")
 
     buffer = io.BytesIO()
@@ -167,21 +178,61 @@ def _run(payload: dict[str, Any], emit: Emit) -> dict[str, Any]:
     np.savez_compressed(buffer, allow_pickle=False, **dict(ChainMap(*arrays)))
     files.write_bytes(folder / "predictions.npz", buffer.getvalue())
     if payload["keep"] == "best":
-        _save_weights(setup.model, folder / "model.safetensors")
+        _save_weights(job.model, folder / "model.safetensors")
     clock.mark("saving_seconds")
 
+    steps = trained.history[-1].steps
     return {
         "metrics": metrics,
         "timing": {
             **clock.parts,
-            "images_per_second": trained.images / trained.train_seconds,
-            "steps": len(setup.factors),
-            "epochs": len(trained.epochs),
-            "best_epoch": trained.best_epoch,
+            "wall_seconds": earlier,
+            "images_per_second": steps * job.batch_size / clock.parts["train_seconds"],
+            "steps": steps,
+            "epochs": len(trained.history),
+            "best_epoch": job.selection.epoch,
+            "stopped_early": len(trained.history) < job.epochs,
+            "resumed": trained.resumed,
         },
         "profile": profile,
         "environment": _environment(spec, setup, payload["workers"], threshold),
     }
+
+
+@contextlib.contextmanager
+def _curves(
+    folder: Path, job: Training, finished: Callable[[EpochMetrics], None]
+) -> Iterator[Report]:
+    """Write a run's curves as they grow; yield what takes each point.
+
+    A run that is resumed has points already, which are written again.
+    """
+    with contextlib.ExitStack() as stack:
+        opened = {
+            kind: stack.enter_context((folder / name).open("w", encoding="utf-8"))
+            for kind, name in CURVES.items()
+            if kind is EpochMetrics or job.log_steps
+        }
+
+        def write(metrics: EpochMetrics | StepMetrics) -> None:
+            file = opened[type(metrics)]
+            try:
+                file.write(files.dump_json(metrics.to_dict()) + "\n")
+                file.flush()
+            except OSError as error:
+                with contextlib.suppress(OSError):
+                    file.close()  # what it still holds cannot be written either
+                raise StoreError(f"cannot write `{file.name}`: {error.strerror}") from error
+
+        def report(metrics: EpochMetrics | StepMetrics) -> None:
+            write(metrics)
+            if isinstance(metrics, EpochMetrics):
+                finished(metrics)
+
+        known: list[EpochMetrics | StepMetrics] = [*job.progress.history, *job.progress.points]
+        for metrics in known:
+            write(metrics)
+        yield report
 
 
 def _said(
@@ -192,10 +243,9 @@ def _said(
     said = {"val": val}
     if spec.purpose is Purpose.FINAL:
         # The one place where the test split is opened: after training, once.
-        test = open_test(spec, data, setup.device, setup.where["dataset"])
-        said["test"] = evaluation.predict(
-            setup.model, test, data.question, setup.device, setup.precision
-        )
+        job = setup.job
+        test = open_test(spec, data, job.device, setup.where["dataset"])
+        said["test"] = evaluation.predict(job.model, test, data.question, job.device, job.precision)
         if not np.isfinite(said["test"].probabilities).all():
             raise Diverged("the predictions on test are not finite")
     if data.question.task is not Task.MULTI_LABEL:
@@ -204,16 +254,31 @@ def _said(
     return {split: each.at(threshold) for split, each in said.items()}, threshold
 
 
+def _profile(setup: Setup, *, shared: bool, rerun: bool) -> dict[str, Any]:
+    """Return size and speed of a model; what fails here costs a run its profile and no more."""
+    job, val = setup.job, setup.data.val
+    try:
+        return profiling.profile(
+            *(job.model, val, job.device, job.precision, setup.subject), shared=shared, rerun=rerun
+        )
+    except Exception as error:
+        traceback.print_exc()
+        return {"error": one_line(f"{type(error).__name__}: {error}")}
+
+
 def _environment(
     spec: RunSpec, setup: Setup, workers: int, threshold: float | None
 ) -> dict[str, Any]:
     """Return what was in force during a run."""
-    data = setup.data
+    data, job = setup.data, setup.job
     return {
-        **devices.environment(setup.device, setup.threads, setup.precision, spec.mode),
+        **devices.environment(job.device, setup.threads, job.precision, spec.mode),
+        "memory_format": str(data.train.memory_format).removeprefix("torch."),
         "workers": workers,
         "shared_device": workers > 1,
         "task": str(data.question.task),
+        "selected_by": spec.protocol["monitor"] or metrics_of.PRIMARY[data.question.task],
+        "train_loss_is_log_loss": _is_log_loss(job, data),
         "classes": list(data.question.classes),
         "threshold": threshold,
         "train_items": len(data.train),
@@ -227,6 +292,17 @@ def _environment(
     }
 
 
+def _is_log_loss(job: Training, data: RunData) -> bool:
+    """Return whether the training loss may be compared with that of val: tried on random logits."""
+    augmenter = data.train.augmenter
+    if augmenter is not None and augmenter.mixes:
+        return False
+    labels = data.train.labels[:64]
+    shape = (len(labels), len(job.question.classes))
+    logits = torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(job.device)
+    return bool(torch.isclose(job.loss(logits, labels), job.question.log_loss(logits, labels)))
+
+
 _JOBS: dict[JobKind, Callable[[dict[str, Any], Emit], dict[str, Any]]] = {
     JobKind.HELLO: _hello,
     JobKind.PREPARE: _prepare,
@@ -235,31 +311,13 @@ _JOBS: dict[JobKind, Callable[[dict[str, Any], Emit], dict[str, Any]]] = {
 }
 
 
-class _Clock:
-    """Splits a job's wall time into parts that add up to it."""
-
-    def __init__(self) -> None:
-        self.parts: dict[str, float] = {}
-        self._last = time.perf_counter()
-
-    def mark(self, part: str) -> None:
-        """Book the time since the last mark."""
-        now = time.perf_counter()
-        self._add(part, now - self._last)
-        self._last = now
-
-    def skip(self, seconds: float, part: str) -> None:
-        """Book time that was measured closer to what it is spent on."""
-        self._add(part, seconds)
-        self._last += seconds
-
-    def _add(self, part: str, seconds: float) -> None:
-        self.parts[part] = self.parts.get(part, 0.0) + seconds
-
-
 def _save_weights(model: nn.Module, path: Path) -> None:
+    from safetensors import SafetensorError
     from safetensors.torch import save_model
 
     with files.atomic_open(path) as file:
-        # save_model wants a path; it handles tensors that several modules share.
-        save_model(model, file.name)
+        try:
+            # save_model wants a path; it handles tensors that several modules share.
+            save_model(model, file.name)
+        except SafetensorError as error:
+            raise StoreError(f"cannot write `{path}`: {error}") from error

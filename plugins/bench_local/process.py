@@ -6,6 +6,7 @@ import contextlib
 import faulthandler
 import fcntl
 import importlib
+import io
 import os
 import signal
 import sys
@@ -67,10 +68,12 @@ def _carry_out(engine: Any, job: Job, connection: Connection) -> None:
     def emit(metrics: dict[str, Any]) -> None:
         connection.send({"kind": JobEventKind.PROGRESS, "data": metrics})
 
-    connection.send({"kind": JobEventKind.STARTED, "data": {"pid": os.getpid()}})
-    with _output_to(job.log), _interruptible(engine, job):
-        result = engine.perform(job.kind, job.payload, emit)
-    connection.send({"kind": JobEventKind.FINISHED, "data": result})
+    # From the first message about a run to the last, a wish to stop must not kill the worker.
+    with _interruptible(engine, job):
+        connection.send({"kind": JobEventKind.STARTED, "data": {"pid": os.getpid()}})
+        with _output_to(job.log):
+            result = engine.perform(job.kind, job.payload, emit)
+        connection.send({"kind": JobEventKind.FINISHED, "data": result})
 
 
 @contextlib.contextmanager
@@ -86,11 +89,26 @@ def _interruptible(engine: Any, job: Job) -> Iterator[None]:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
+class _Log(io.FileIO):
+    """A file that loses what its disk has no room for; no run fails for the sake of its log."""
+
+    def write(self, content: Any) -> int:
+        """Write bytes, or claim to have written them."""
+        try:
+            return super().write(content)
+        except OSError:
+            return len(content)
+
+
 @contextlib.contextmanager
 def _output_to(log: Path) -> Iterator[None]:
-    """Send all that is printed, from C as well, and the stack of a crash, to a file."""
+    """Send all that is printed, from C as well, and the stack of a crash, to a file.
+
+    Line by line, since a run that hangs is killed in the end.
+    """
     log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("a", encoding="utf-8", errors="backslashreplace") as file:
+    raw = io.BufferedWriter(_Log(log, "a"))
+    with io.TextIOWrapper(raw, "utf-8", "backslashreplace", line_buffering=True) as file:
         sys.stdout.flush()
         sys.stderr.flush()
         saved = os.dup(1), os.dup(2)

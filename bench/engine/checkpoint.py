@@ -1,0 +1,107 @@
+"""The state of a run under way, saved so that the same command can go on with it.
+
+A checkpoint holds tensors and plain data only. It is read with `weights_only=True`, so that a file
+that somebody has put there cannot run code.
+"""
+
+from __future__ import annotations
+
+import pickle
+import random
+import sys
+import time
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from bench import files
+from bench.engine import interruption
+from bench.errors import StoreError
+
+SCHEMA = 1
+SHORTEST_SECONDS = 1.0
+"""An epoch that ends sooner after a checkpoint gets none: it would cost more than it saves."""
+
+
+class Checkpoints:
+    """Where one run saves its state.
+
+    Args:
+        path: the file; None to save nothing.
+        run: the run's id, since a state is of no use to another run.
+        minutes: of training after which the state is saved inside an epoch.
+    """
+
+    def __init__(self, path: Path | None, run: str = "", minutes: float = 5.0) -> None:
+        self._path = path
+        self._run = run
+        self._seconds = minutes * 60
+        self._last = time.perf_counter()
+
+    def due(self) -> bool:
+        """Return whether the state should be saved now, in the midst of an epoch."""
+        return interruption.requested() or time.perf_counter() - self._last >= self._seconds
+
+    def due_after_epoch(self) -> bool:
+        """Return whether the state should be saved at the end of an epoch."""
+        long_ago = time.perf_counter() - self._last >= SHORTEST_SECONDS
+        return long_ago or interruption.requested()
+
+    def save(self, state: Mapping[str, Any]) -> None:
+        """Replace the saved state; a disk that is full costs the state, not the run."""
+        if self._path is not None:
+            content = {"schema": SCHEMA, "run": self._run, **state}
+            try:
+                with files.atomic_open(self._path) as file:
+                    torch.save(content, file)
+            except (StoreError, RuntimeError) as error:
+                print(f"could not save the state of the run: {error}", file=sys.stderr)
+        self._last = time.perf_counter()
+
+    def load(self) -> dict[str, Any] | None:
+        """Return the saved state; None where there is none, or none that this run can use."""
+        if self._path is None or not self._path.exists():
+            return None
+        try:
+            # Generators want their state on the CPU; what belongs on a GPU is copied there when
+            # modules and optimizers load it.
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of what is strange about a file that is refused
+                content = torch.load(self._path, map_location="cpu", weights_only=True)
+            if content["schema"] != SCHEMA or content["run"] != self._run:
+                raise ValueError("it is the state of another run")
+        except (
+            *(OSError, EOFError, ValueError, KeyError, TypeError, RuntimeError, AttributeError),
+            *(pickle.UnpicklingError, UnicodeDecodeError, IndexError),
+        ) as error:
+            print(f"`{self._path}` is not used, the run starts anew: {error}", file=sys.stderr)
+            return None
+        return dict(content)
+
+
+def random_state(device: str) -> dict[str, Any]:
+    """Return the state of every generator that a run may draw from."""
+    version, numbers, gauss = random.getstate()
+    name, keys, position, has_gauss, cached = np.random.get_state(legacy=True)
+    assert isinstance(keys, np.ndarray)
+    return {
+        "python": [version, list(numbers), gauss],
+        "numpy": [name, torch.from_numpy(keys.astype(np.int64)), position, has_gauss, cached],
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state() if device == "cuda" else None,
+    }
+
+
+def restore_random_state(state: Mapping[str, Any]) -> None:
+    """Set every generator to what `random_state` returned."""
+    version, numbers, gauss = state["python"]
+    random.setstate((version, tuple(numbers), gauss))
+    name, keys, position, has_gauss, cached = state["numpy"]
+    np.random.set_state((name, keys.numpy().astype(np.uint32), position, has_gauss, cached))
+    torch.set_rng_state(state["torch"])
+    if state["cuda"] is not None:
+        torch.cuda.set_rng_state(state["cuda"])

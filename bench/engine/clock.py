@@ -1,0 +1,35 @@
+"""The clock of a job: all of its wall time is booked to one part or another."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+
+from bench.engine import device as devices
+
+
+class Clock:
+    """Splits a job's wall time into parts that add up to it.
+
+    Attributes:
+        parts: seconds by part.
+    """
+
+    def __init__(self, device: str = "cpu", parts: Mapping[str, float] | None = None) -> None:
+        self.parts: dict[str, float] = dict(parts or {})
+        self.device = device
+        self._last = time.perf_counter()
+
+    def mark(self, part: str) -> float:
+        """Book the time since the last mark, once the device is done, and return the seconds."""
+        devices.synchronize(self.device)
+        now = time.perf_counter()
+        seconds = now - self._last
+        self.parts[part] = self.parts.get(part, 0.0) + seconds
+        self._last = now
+        return seconds
+
+    def resume(self, parts: Mapping[str, float]) -> None:
+        """Add what earlier attempts at this run have spent."""
+        for part, seconds in parts.items():
+            self.parts[part] = self.parts.get(part, 0.0) + seconds

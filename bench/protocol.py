@@ -1,0 +1,171 @@
+"""How a run is trained, beyond its components: the fields of a protocol, each declared once."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+
+class Protocol(BaseModel):
+    """How a run is trained, beyond its components. Rows are ranked within one protocol."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    epochs: int = Field(10, ge=1, description="passes over the training data")
+    batch_size: int = Field(64, ge=1, description="images in a training step")
+    schedule: str | None = Field(None, description="learning-rate schedule")
+    warmup: float = Field(
+        0.0,
+        ge=0,
+        description="epochs over which the learning rate rises from 0 to what the schedule says",
+    )
+    loss: str | None = Field(None, description="loss to minimise")
+    micro_batch: int | None = Field(
+        None,
+        ge=1,
+        description="images that pass through the network at a time; their gradients are summed "
+        "up to those of the whole batch, in less memory",
+    )
+    l1: float = Field(
+        0.0, ge=0, description="strength of a penalty on the sum of |w|, biases and norms left out"
+    )
+    l2: float = Field(
+        0.0,
+        ge=0,
+        description="strength of a penalty on half the sum of w squared, likewise; unlike an "
+        "optimizer's `weight_decay`, which may treat all weights alike",
+    )
+    clip_norm: float | None = Field(
+        None, gt=0, description="longest gradient of all weights together; a longer one is scaled"
+    )
+    clip_value: float | None = Field(
+        None, gt=0, description="largest gradient of a single weight; larger ones are cut"
+    )
+    averaging: Literal["ema", "swa"] | None = Field(
+        None,
+        description="weights to evaluate: `ema`, an exponential moving average over steps; `swa`, "
+        "the mean over the last epochs; by default those of the last step",
+    )
+    ema_decay: float = Field(
+        0.999, gt=0, lt=1, description="share that a step leaves of the moving average"
+    )
+    swa_start: float = Field(
+        0.75, ge=0, lt=1, description="part of the epochs after which `swa` begins"
+    )
+    normalize: Literal["standard", "unit", "model"] = Field(
+        "standard",
+        description="`standard`: by the mean and std of the training images; `unit`: to [0, 1]; "
+        "`model`: by the model's own mean and std",
+    )
+    augmentation: str | None = Field(None, description="changes to the training images")
+    image_kind: Literal["auto", "photo", "symbol", "overhead"] = Field(
+        "auto",
+        description="what turning an image does to its meaning, for presets of augmentations: "
+        "`photo` may be mirrored, `symbol` not, `overhead` turned at will; `auto`: photo if "
+        "in colour, else symbol",
+    )
+    input_size: Annotated[int, Field(ge=1, le=4096)] | Literal["model"] | None = Field(
+        None,
+        description="height and width, pixels; the dataset's own by default; `model`: the size "
+        "that the model was designed for",
+    )
+    resize: Literal["crop", "squash", "pad"] = Field(
+        "crop",
+        description="images of another shape: `crop` the centre of the resized image, `squash` "
+        "it, or `pad` it with black",
+    )
+    color: Literal["auto", "gray", "rgb"] = Field(
+        "auto", description="channels; `auto`: gray where all images are"
+    )
+    task: Literal["auto", "binary", "multi-class", "multi-label", "hierarchical"] = Field(
+        "auto", description="what is to be said of an image; `auto`: what the labels ask for"
+    )
+    classes: tuple[str, ...] = Field((), description="use the images of these classes only")
+    fractions: tuple[float, float, float] | None = Field(
+        None,
+        description="parts of all images that become train, val and test, for example "
+        "`0.63,0.07,0.3`; official splits are then pooled",
+    )
+    val: float = Field(
+        0.2,
+        gt=0,
+        lt=1,
+        description="part of train that becomes val, where the dataset has no val split; "
+        "without a test split, a fifth of all becomes test first",
+    )
+    split_seed: int = Field(0, ge=0, description="seed of that part, the same for every run")
+    limit: int | None = Field(
+        None, ge=1, description="at most so many images of each split, stratified by class"
+    )
+    on_bad: Literal["error", "skip"] = Field(
+        "error", description="files that cannot be read: an error, or left out and counted"
+    )
+    threshold: Annotated[float, Field(gt=0, lt=1)] | Literal["val"] = Field(
+        0.5,
+        description="probability from which a label of a multi-label task counts as present; "
+        "`val`: the one with the highest macro F1 on val",
+    )
+    select: Literal["best", "last"] = Field(
+        "best", description="which epoch's weights are tested; `best` is chosen on val"
+    )
+    monitor: str | None = Field(
+        None,
+        description="val metric that says which epoch is best; by default the task's own, "
+        "and of equals the lowest log loss",
+    )
+    patience: int | None = Field(
+        None, ge=1, description="stop after so many epochs without a better one"
+    )
+    min_delta: float = Field(
+        0.0, ge=0, description="what `monitor` must gain for patience to begin anew"
+    )
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto", description="`auto`: bfloat16 autocast on a GPU, float32 on a CPU"
+    )
+    threads: int | None = Field(
+        None,
+        ge=1,
+        description="CPU threads of a run; by default all cores shared among the workers, "
+        "and 1 with `--deterministic`",
+    )
+
+    log_steps: int | None = Field(
+        None,
+        ge=1,
+        description="record train and val curves every so many steps too; each point costs an "
+        "evaluation on val",
+    )
+
+    @field_validator("classes", mode="before")
+    @classmethod
+    def _split_commas(cls, value: Any) -> Any:
+        return _words(value)
+
+    @field_validator("fractions", mode="before")
+    @classmethod
+    def _add_up(cls, value: Any) -> Any:
+        if value is None:
+            return value
+        try:
+            parts = [float(part) for part in _words(value)]
+        except (TypeError, ValueError):
+            parts = []
+        whole = len(parts) == 3 and all(0 < part < 1 for part in parts)
+        if not whole or abs(sum(parts) - 1) > 1e-6:
+            raise ValueError("parts for train, val and test are needed that add up to 1")
+        return tuple(parts)
+
+
+def _words(value: Any) -> Any:
+    """Return the words of a text with commas; what is no text stays as it is."""
+    if not isinstance(value, str):
+        return value
+    text = value.strip()
+    if text[:1] == "[" and text[-1:] == "]":
+        try:
+            return tuple(json.loads(text))  # names that hold commas come in quotes
+        except ValueError:
+            text = text[1:-1]
+    return tuple(part.strip() for part in text.split(",") if part.strip())
