@@ -20,7 +20,7 @@ from bench.errors import BenchError, ConfigError, DataError, PluginError, UsageE
 from bench.estimate import History, estimate_seconds
 from bench.geometry import Request
 from bench.overrides import Overrides
-from bench.protocol import Protocol
+from bench.protocol import Protocol, check_in_use
 from bench.records import ComponentRef, Mode, RunSpec, RunStatus, canonical
 from bench.registry import Offer, Registry, suits
 from bench.specs import Dataset, DatasetHints, Model, Task
@@ -97,6 +97,8 @@ def plan(config: ExperimentConfig, registry: Registry) -> Plan:
                         # A grid over a pinned field gives the same run more than once.
                         specs.setdefault(f"{spec.cell} {seed}", spec)
     overrides.check_all_used()
+    given = {*config.protocol, *overrides.protocol}
+    check_in_use(given, [spec.protocol for spec in specs.values()])
     return Plan(list(specs.values()), executors[0])
 
 

@@ -3,9 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from bench.errors import UsageError
+
+COMPANIONS = {
+    "ema_decay": ("averaging", ("ema",), "`--averaging ema`"),
+    "swa_start": ("averaging", ("swa",), "`--averaging swa`"),
+    "min_delta": ("patience", (), "`--patience N`"),
+}
+"""Fields that do nothing unless another one has such a value (any but none where empty)."""
 
 
 class Protocol(BaseModel):
@@ -156,6 +166,21 @@ class Protocol(BaseModel):
         if not whole or abs(sum(parts) - 1) > 1e-6:
             raise ValueError("parts for train, val and test are needed that add up to 1")
         return tuple(parts)
+
+
+def check_in_use(given: Iterable[str], protocols: Sequence[Mapping[str, Any]]) -> None:
+    """Refuse fields that were given and do nothing in any of the protocols.
+
+    Raises:
+        UsageError: there is such a field.
+    """
+    for name in given:
+        if name in COMPANIONS:
+            other, values, flag = COMPANIONS[name]
+            found = [protocol[other] for protocol in protocols]
+            if not any(value in values if values else value is not None for value in found):
+                spelt = name.replace("_", "-")
+                raise UsageError(f"`{spelt}` does nothing here; it goes with {flag}")
 
 
 def _words(value: Any) -> Any:

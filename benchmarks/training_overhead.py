@@ -1,9 +1,10 @@
-"""Training wall time of bench's loop over a bare PyTorch loop.
+"""Training wall time of bench's loop over a bare PyTorch loop, within one process.
 
 Both arms train the same network from the same weights on the same resident uint8 images, batches
-and order, with AdamW and a one-cycle schedule, in one process. Rounds alternate (A B B A ...);
-the loss of each epoch must agree before a time counts. The clock is outside both arms; bench's
-arm is charged with all it does in an epoch but the evaluation on val, which a bare loop lacks.
+and order, with AdamW and a one-cycle schedule. Rounds alternate (A B B A ...); the loss of each
+epoch must agree before a time counts. The clock is outside both arms; bench's arm is charged with
+all it does in an epoch but the evaluation on val, which a bare loop lacks. `peers.py` has the clock
+outside the process and charges bench with that too.
 
     python benchmarks/training_overhead.py [--model cnn|resnet18] [--images N] [--rounds N]
 """
@@ -11,7 +12,7 @@ arm is charged with all it does in an epoch but the evaluation on val, which a b
 from __future__ import annotations
 
 import argparse
-import copy
+import dataclasses
 import platform
 import statistics
 import time
@@ -19,20 +20,29 @@ import time
 import numpy as np
 import torch
 
-from bench import datastore, hardware, selection, stored
-from bench.engine import pipeline, placement
-from bench.engine.evaluation import Question
-from bench.engine.training import Training, train
-from bench.records import ComponentRef
+from bench import datastore, hardware, provenance
+from bench.config import ExperimentConfig
+from bench.engine import pipeline
+from bench.engine.checkpoint import Checkpoints
+from bench.engine.clock import Clock
+from bench.engine.setup import set_up
+from bench.engine.training import train
+from bench.plan import plan
 from bench.registry import load_registry
-from bench.specs import Task
 from bench_optim import one_cycle
 
 
-def bare_loop(model, data, orders, factors, lr):
+def bare_loop(setup):
     """Train as one would in a notebook, with the same batches; return the loss of each epoch."""
-    optimizer = torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=0.01)
-    criterion = torch.nn.CrossEntropyLoss()
+    job, data = setup.job, setup.data.train
+    model, optimizer, criterion = job.model, job.optimizer, torch.nn.CrossEntropyLoss()
+    size = len(data)
+    orders = [
+        pipeline.epoch_order(size, job.batch_size, job.seed, epoch + 1)
+        for epoch in range(job.epochs)
+    ]
+    lr = optimizer.param_groups[0]["lr"]
+    factors = one_cycle.build(job.epochs * len(orders[0]), len(orders[0]))
     model.train()
     losses = []
     step = 0
@@ -41,13 +51,7 @@ def bare_loop(model, data, orders, factors, lr):
         for indices in order:
             for group in optimizer.param_groups:
                 group["lr"] = lr * factors[step]
-            images = (
-                data.images.images.index_select(0, indices)
-                .float()
-                .div(255)
-                .sub(data.mean)
-                .div(data.std)
-            )
+            images = data.images.images[indices].float().div_(255).sub_(data.mean).div_(data.std)
             loss = criterion(model(images), data.labels[indices])
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
@@ -55,43 +59,43 @@ def bare_loop(model, data, orders, factors, lr):
             total += loss.detach()
             step += 1
         losses.append(total.item() / len(order))
-    return losses
+    return losses, 0.0
 
 
-def bench_loop(model, data, val, epochs, batch_size, factors, lr):
+def bench_loop(setup):
     """Train with the engine; return the loss of each epoch and the seconds spent on val."""
-    job = Training(
-        model=model,
-        optimizer=torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=0.01),
-        loss=torch.nn.CrossEntropyLoss(),
-        factors=factors,
-        epochs=epochs,
-        batch_size=batch_size,
-        seed=0,
-        device="cpu",
-        precision="float32",
-        select="last",
-        question=Question(Task.MULTI_CLASS, tuple(map(str, range(10)))),
+    clock = Clock()
+    train(
+        setup.job, setup.data.train, setup.data.val, lambda metrics: None, clock, Checkpoints(None)
     )
-    result = train(job, data, val, lambda metrics: None)
-    return [metrics.train_loss for metrics in result.epochs], result.evaluation_seconds
+    losses = [metrics.train_loss for metrics in setup.job.progress.history]
+    return losses, clock.parts["evaluation_seconds"]
 
 
-def resident(dataset, ids):
-    """Place images and labels as a run on a CPU does."""
-    images = dataset.images("train")
-    mean, std = pipeline.shaped(*stored.channel_statistics(images, ids))
-    return pipeline.Batches(
-        images=placement.place(images, ids, "cpu", "memory"),
-        labels=torch.from_numpy(dataset.labels("train")[ids]),
-        ids=ids,
-        size=28,
-        resize="crop",
-        mean=mean,
-        std=std,
-        memory_format=torch.contiguous_format,
-        classes=len(dataset.classes),
+def planned(given):
+    """Return the run that both arms carry out, its dataset stored."""
+    registry = load_registry()
+    config = ExperimentConfig.create(
+        {
+            "datasets": "fashion-mnist-mini",
+            "models": given.model,
+            "optimizers": "adamw",
+            "schedule": "one-cycle",
+            "augmentation": "none",
+            "epochs": given.epochs,
+            "batch_size": given.batch_size,
+            "limit": given.images,
+            "val": 0.02,
+            "threads": given.threads,
+            "select": "last",
+            "device": "cpu",
+        }
     )
+    [spec] = plan(config, registry).runs
+    offer = registry.of("dataset", spec.dataset)
+    dataset = datastore.prepare(offer, spec.dataset, datastore.request_of(spec))
+    content = (dataset.fingerprint, dataset.variant)
+    return provenance.complete(spec, registry, content, hardware.device_name("cpu"))
 
 
 def main():
@@ -102,37 +106,18 @@ def main():
     parser.add_argument("--rounds", type=int, default=6)
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--threads", type=int, default=1)
-    arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
+    given = parser.parse_args()
+    spec = dataclasses.replace(planned(given), placement="memory")
 
-    registry = load_registry()
-    offer = registry.get("dataset", "fashion-mnist-mini")
-    dataset = datastore.prepare(offer, ComponentRef(offer.name, offer.plugin.name))
-    ids = selection.take(dataset.labels("train"), arguments.images, 0)
-    data, val = resident(dataset, ids), resident(dataset, ids[:16])
-    orders = [
-        pipeline.epoch_order(len(ids), arguments.batch_size, 0, epoch)
-        for epoch in range(1, arguments.epochs + 1)
-    ]
-    steps = sum(len(order) for order in orders)
-    factors = one_cycle.build(steps, len(orders[0]))
-    torch.manual_seed(0)
-    build = registry.get("model", arguments.model).component.factory
-    initial = build(10, (1, 28, 28))
-
+    arms = {"bare": bare_loop, "bench": bench_loop}
     times = {"bare": [], "bench": []}
     curves = {}
-    for number in range(arguments.rounds + 1):
+    for number in range(given.rounds + 1):
         for arm in ("bare", "bench") if number % 2 else ("bench", "bare"):
-            model = copy.deepcopy(initial)
+            setup = set_up(spec, 1, rehearsal=False)  # seeds all, so that dropout is alike too
             torch.manual_seed(0)
             start = time.perf_counter()
-            if arm == "bare":
-                curves[arm], aside = bare_loop(model, data, orders, factors, 2e-3), 0.0
-            else:
-                curves[arm], aside = bench_loop(
-                    model, data, val, arguments.epochs, arguments.batch_size, factors, 2e-3
-                )
+            curves[arm], aside = arms[arm](setup)
             seconds = time.perf_counter() - start - aside
             if number:  # the first round warms up
                 times[arm].append(seconds)
@@ -140,8 +125,8 @@ def main():
 
     ratios = [b / a for a, b in zip(times["bare"], times["bench"], strict=True)]
     print(
-        f"{arguments.model}, {arguments.images} images 28x28, batch {arguments.batch_size}, "
-        f"{arguments.epochs} epoch(s), {arguments.threads} thread(s), n = {arguments.rounds} rounds"
+        f"{given.model}, {given.images} images 28x28, batch {given.batch_size}, "
+        f"{given.epochs} epoch(s), {given.threads} thread(s), n = {given.rounds} rounds"
     )
     print(f"{hardware.cpu_name()}, python {platform.python_version()}, torch {torch.__version__}")
     for arm, values in times.items():

@@ -110,14 +110,15 @@ def test_the_readmes_plugin_trains_once_it_is_installed(tmp_path: Path) -> None:
     assert all(row["metrics"]["accuracy"]["mean"] > 0.5 for row in rows)
 
 
-def test_the_dataset_and_the_augmentation_of_the_plugin_page_train(tmp_path: Path) -> None:
-    _, prefixed, invert = code_blocks("docs/plugins.md")
+def test_what_the_plugin_page_shows_trains(tmp_path: Path) -> None:
+    _, prefixed, invert, halve = code_blocks("docs/plugins.md")
     (tmp_path / "pictures").mkdir()
     for number in range(60):
         picture = Image.new("L", (12, 12), number + (0 if number % 2 else 190))
         picture.save(tmp_path / "pictures" / f"{'dark' if number % 2 else 'light'}_{number}.png")
-    blocks = {"prefixed": prefixed, "invert": invert}
-    words = "run --datasets prefixed:pictures --models tiny --augmentation invert --epochs 1"
+    blocks = {"prefixed": prefixed, "invert": invert, "halve": halve}
+    words = "run --datasets prefixed:pictures --models tiny --augmentation invert --epochs 2"
+    words += " --schedule halve"
     [row] = run_with(tmp_path, blocks, words)["rows"]
     assert row["dataset"] == "prefixed:pictures"
     assert row["protocol"]["augmentation"] == "invert"

@@ -523,3 +523,41 @@ def test_the_models_own_size_is_its_hint(registry: Registry) -> None:
     assert runs(registry, models="wide")[0].image_size is None
     with pytest.raises(UsageError, match=r"`net\.v1` names no size of its own; give `--input-size"):
         runs(registry, input_size="model")
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"ema_decay": 0.9}, r"`ema-decay` does nothing here; it goes with `--averaging ema`"),
+        ({"ema_decay": 0.9, "averaging": "swa"}, "`ema-decay` does nothing"),
+        ({"swa_start": 0.5, "averaging": "ema"}, "`swa-start` does nothing"),
+        ({"min_delta": 0.1}, "`min-delta` does nothing here; it goes with `--patience N`"),
+    ],
+)
+def test_a_field_that_does_nothing_is_refused(
+    registry: Registry, values: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        planned(registry, **values)
+    with pytest.raises(UsageError, match="`ema-decay` does nothing"):
+        planned(registry, "protocol.ema_decay=0.9,0.99")
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"ema_decay": 0.9, "averaging": "ema"},
+        {"min_delta": 0.1, "patience": 2},
+    ],
+)
+def test_a_field_that_does_something_in_one_run_is_not(
+    registry: Registry, values: dict[str, Any]
+) -> None:
+    assert planned(registry, **values).runs
+    assert planned(registry, "protocol.averaging=none,ema", ema_decay=0.9).runs
+
+
+@pytest.mark.parametrize("monitor", ["acuracy", "f1", "mean_average_precision", "n"])
+def test_a_metric_that_val_does_not_have_is_refused(registry: Registry, monitor: str) -> None:
+    with pytest.raises(UsageError, match=f"`monitor` is `{monitor}`.* has `accuracy`"):
+        planned(registry, monitor=monitor)

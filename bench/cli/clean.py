@@ -24,7 +24,9 @@ DAY = 24 * 3600.0
 @click.option("--dry-run", is_flag=True, help="Show what would be removed, and remove nothing.")
 @json_option
 def command(days: float, everything: bool, dry_run: bool, as_json: bool) -> None:
-    """Remove stored datasets, unpacked archives and downloads; results are left alone.
+    """Remove stored datasets, unpacked archives, downloads and the measured speed of models.
+
+    Results are left alone.
 
     All of it can be made or fetched again. The cache also keeps itself below its limit
     (BENCH_CACHE_LIMIT, 50 GB by default) when a dataset is stored.

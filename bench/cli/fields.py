@@ -28,6 +28,29 @@ _COMPLETIONS = {
 _FLAGS = ("deterministic", "rerun", "fail_fast", "offline")
 
 
+class FieldCommand(click.Command):
+    """A command whose help shows the fields of an experiment and of its protocol apart."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the options: the command's own, the experiment's, the protocol's."""
+        sections: dict[str, list[tuple[str, str]]] = {
+            "Options": [],
+            "What is run, and where": [],
+            "How each run is trained (the protocol)": [],
+        }
+        own, experiment, protocol = sections.values()
+        for param in self.get_params(ctx):
+            row = param.get_help_record(ctx)
+            if row is not None:
+                is_protocol = param.name in Protocol.model_fields
+                is_field = param.name in ALL_FIELDS
+                (protocol if is_protocol else experiment if is_field else own).append(row)
+        for title, rows in sections.items():
+            if rows:
+                with formatter.section(title):
+                    formatter.write_dl(rows)
+
+
 def field_options(*names: str) -> Decorator:
     """Return a decorator that adds an option for each of these fields."""
 

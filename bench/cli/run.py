@@ -11,7 +11,7 @@ import click
 
 from bench import api, files
 from bench.cli.common import print_json, registry_with_warnings
-from bench.cli.fields import ALL_FIELDS, field_options
+from bench.cli.fields import ALL_FIELDS, FieldCommand, field_options
 from bench.config import ExperimentConfig, parse_set, read_file, to_toml
 from bench.console import Console, plan_summary, plan_table, print_leaderboard, terminal
 from bench.errors import BenchError
@@ -20,7 +20,7 @@ from bench.records import digest
 from bench.text import byte_size
 
 
-@click.command("run")
+@click.command("run", cls=FieldCommand)
 @click.option(
     "-c",
     "--config",
