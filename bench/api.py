@@ -10,8 +10,9 @@ from bench import leaderboard, tables
 from bench.config import ExperimentConfig
 from bench.console import Console
 from bench.errors import StoreError
+from bench.forecast import PlannedRun, forecast
 from bench.leaderboard import Leaderboard
-from bench.plan import Plan, PlannedRun, forecast, plan
+from bench.plan import Plan, plan
 from bench.records import RunRecord, RunSpec, RunStatus
 from bench.registry import Registry, load_registry
 from bench.runner import Observer, Outcome, Runner

@@ -21,9 +21,9 @@ from rich.table import Table
 from rich.text import Text
 
 from bench import comparison, estimate, tables
+from bench.forecast import PlannedRun
 from bench.hookspecs import hookimpl
 from bench.leaderboard import Block, Leaderboard
-from bench.plan import PlannedRun
 from bench.records import EpochMetrics, RunRecord, RunSpec, RunStatus
 from bench.rows import METRIC_NAMES
 from bench.text import duration, one_line

@@ -24,7 +24,8 @@ from bench import estimate, provenance
 from bench.config import ExperimentConfig
 from bench.dispatch import Claim, Dispatcher, Interruption, Task
 from bench.errors import EnvironmentFailure, UsageError
-from bench.plan import PlannedRun, plan, stored_dataset
+from bench.forecast import PlannedRun, stored_dataset
+from bench.plan import plan
 from bench.records import (
     ComponentRef,
     EpochMetrics,

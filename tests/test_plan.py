@@ -11,7 +11,8 @@ import bench
 from bench import datastore
 from bench.config import ExperimentConfig, parse_set
 from bench.errors import AmbiguousNameError, ConfigError, PluginError, UnknownNameError, UsageError
-from bench.plan import Plan, forecast, plan, resolve_again
+from bench.forecast import forecast, resolve_again
+from bench.plan import Plan, plan
 from bench.protocol import Protocol
 from bench.records import Mode, Purpose, RunSpec, RunStatus
 from bench.registry import Registry

@@ -15,7 +15,7 @@ from bench.cli.fields import ALL_FIELDS, FieldCommand, field_options
 from bench.config import ExperimentConfig, parse_set, read_file, to_toml
 from bench.console import Console, plan_summary, plan_table, print_leaderboard, terminal
 from bench.errors import BenchError
-from bench.plan import PlannedRun
+from bench.forecast import PlannedRun
 from bench.records import digest
 from bench.text import byte_size
 

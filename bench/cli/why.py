@@ -9,7 +9,7 @@ import click
 
 from bench.cli.common import json_option, print_json, registry_with_warnings, results_option
 from bench.errors import BenchError
-from bench.plan import resolve_again
+from bench.forecast import resolve_again
 from bench.provenance import why
 from bench.records import RunSpec, RunStatus
 from bench.store import Store
