@@ -192,6 +192,8 @@ def missing(arm):
     absent = [name for name in arm.needs if importlib.util.find_spec(name) is None]
     if absent:
         return f"{', '.join(absent)} is not installed"
+    if arm.option.endswith("-2") and len(os.sched_getaffinity(0)) < 2:
+        return "its workers need a core of their own"
     if arm.option == "compiled" and not any(map(shutil.which, ("c++", "g++", "clang++"))):
         return "torch.compile needs a C++ compiler"
     return ""
