@@ -2,11 +2,10 @@
 
 Every arm starts from the same weights, takes the same items in the same steps, in float32 on one
 CPU thread, by SGD with momentum at a constant rate, without augmentation. Each run of an arm is a
-process of its own, and the clock is outside: the wall time of a long run less that of a short one,
-so that start-up, imports, compilation and what is done once a run cancel. Rounds go through the
-arms forwards, then backwards. A round before the first, of short runs, is not timed: in it the mean
-loss of each epoch must agree with the bare loop's, or the arm is left out; timed runs are checked
-too.
+process of its own, and the clock is outside: an arm prints a line at the end of each epoch, and what
+counts is the time from the first of them to the last, so that start-up, imports, compilation and
+what is done once a run do not. Rounds go through the arms forwards, then backwards. The mean loss of
+each epoch must agree with the bare loop's in every round, or the arm is left out.
 
     python benchmarks/peers.py [--network mlp|cnn|resnet18] [--arms NAMES] [--rounds N]
 
@@ -22,7 +21,6 @@ import importlib.util
 import json
 import os
 import platform
-import resource
 import shutil
 import statistics
 import subprocess
@@ -46,7 +44,7 @@ from bench.registry import load_registry
 
 HERE = Path(__file__).parent / "arms"
 sys.path.insert(0, str(HERE))
-from problem import MOMENTUM  # noqa: E402 - a neighbour of the arms
+from problem import EPOCH, MOMENTUM  # noqa: E402 - a neighbour of the arms
 
 FLOOR = "bare loop, resident uint8"
 LIBRARIES = ("torch", "torchvision", "timm", "lightning", "keras", "transformers", "fastai")
@@ -60,7 +58,7 @@ class Arm:
         script: in `arms/`; its docstring says what it does.
         option: which variant of it.
         needs: packages beyond those of bench.
-        slow: takes the shorter of the two long runs.
+        slow: takes the shorter run.
     """
 
     name: str
@@ -93,66 +91,61 @@ class Network:
     """A network and how long its runs are: the fastest arm should differ by a few seconds.
 
     Attributes:
-        epochs: of the short and of the long run, and of the long run of slow arms. Both are
-            long enough, or both too short, for bench to try which layout of memory is faster.
+        epochs: of a run, and of a run of slow arms; the first is not timed.
         tolerance: of the losses, absolute.
     """
 
     set: dict[str, object]
     size: int
     images: int
-    epochs: tuple[int, int, int]
+    epochs: tuple[int, int]
     lr: float = 0.01
     tolerance: float = 1e-3
 
 
 NETWORKS = {
-    "mlp": Network({}, 28, 20_000, (1, 17, 4)),
+    "mlp": Network({}, 28, 20_000, (11, 4)),
     # Without dropout: whose draws cannot be alike in all arms.
-    "cnn": Network({"cnn.dropout": 0.0, "cnn.dense_dropout": 0.0}, 28, 1_920, (3, 8, 5)),
+    "cnn": Network({"cnn.dropout": 0.0, "cnn.dense_dropout": 0.0}, 28, 1_920, (5, 4)),
     # Deep networks with batch normalisation blow up what kernels round differently, at any rate.
-    "resnet18": Network({}, 32, 640, (1, 3, 3), lr=1e-4, tolerance=5e-3),
+    "resnet18": Network({}, 32, 640, (3, 3), lr=1e-4, tolerance=5e-3),
 }
 
 
 def main():
     given = parsed()
     network = NETWORKS[given.network]
-    short, long, long_slow = given.epochs or network.epochs
+    most, most_slow = given.epochs or network.epochs
     tolerance = given.tolerance or network.tolerance
     arms = [arm for arm in ARMS if wanted(arm, given.arms)]
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         environment = environ(work)
         count = given.images or network.images
-        steps, fused = prepare(work, given.network, network, count, given.batch_size, (short, long))
-        curves, left = {}, []
-        for arm in sorted(arms, key=lambda arm: arm.name != FLOOR):
-            why = missing(arm) or first_run(arm, short, work, environment, curves, tolerance)
-            if why:
-                print(f"{arm.name}: left out: {why}", file=sys.stderr)
-            else:
-                left.append(arm)
-        left.sort(key=ARMS.index)
-
-        times, parts = defaultdict(list), []
+        steps, fused = prepare(work, given.network, network, count, given.batch_size, most)
+        times, timings, curves = defaultdict(list), [], {}
+        # The bare loop comes first in the first round: all others' losses are held against its.
+        left = sorted((arm for arm in arms if is_there(arm)), key=lambda arm: arm.name != FLOOR)
         for number in range(given.rounds):
-            for arm in left if number % 2 == 0 else reversed(left):
-                most = long_slow if arm.slow else long
-                one, many = (clocked(arm, epochs, work, environment) for epochs in (short, most))
-                agree(arm, many.losses, curves, tolerance)
-                taken = (most - short) * steps
-                times[arm.name].append(
-                    ((many.wall - one.wall) / taken, (many.cpu - one.cpu) / taken)
-                )
+            for arm in left[:: 1 if number % 2 == 0 else -1]:
+                try:
+                    took = clocked(arm, most_slow if arm.slow else most, work, environment)
+                    apart = agree(arm, took.losses, curves, tolerance)
+                except (RuntimeError, AssertionError) as error:
+                    print(f"{arm.name}: left out: {error}", file=sys.stderr)
+                    left = [other for other in left if other is not arm]
+                    times.pop(arm.name, None)
+                    continue
+                times[arm.name].append((took.wall / steps, took.cpu / steps))
                 if arm.name == "bench":
-                    parts.append(difference(one.timing, many.timing, most - short))
-                print(f"round {number + 1}: {arm.name}", file=sys.stderr)
+                    timings.append(took.timing)
+                told = f"losses differ by {apart:.1e} from the bare loop's"
+                print(f"round {number + 1}: {arm.name}: {told}", file=sys.stderr)
     versions = {name: version(name) for name in LIBRARIES}
     print(
         f"{given.network}, {count:,} images {network.size}×{network.size}×1, batch "
-        f"{given.batch_size}, {steps} steps an epoch, runs of {short} and {long} epochs "
-        f"({long_slow} for slow arms), SGD (lr {network.lr}, momentum {MOMENTUM}, "
+        f"{given.batch_size}, {steps} steps an epoch, runs of {most} epochs "
+        f"({most_slow} for slow arms), SGD (lr {network.lr}, momentum {MOMENTUM}, "
         f"{'fused' if fused else 'not fused'}; Keras and fastai have their own), float32, "
         f"1 thread, n = {given.rounds} rounds; losses agree to {tolerance:g}\n"
     )
@@ -161,9 +154,9 @@ def main():
         + ", ".join(f"{name} {number}" for name, number in versions.items() if number)
         + "\n"
     )
-    print_table(times)
-    if parts:
-        print_parts(parts, steps)
+    print_table({arm.name: times[arm.name] for arm in ARMS if arm.name in times})
+    if timings:
+        print_parts(timings)
 
 
 def parsed():
@@ -177,7 +170,7 @@ def parsed():
     parser.add_argument(
         "--epochs",
         type=lambda text: tuple(int(part) for part in text.split(",")),
-        help="of the short run, the long one and that of slow arms, such as 2,22,7",
+        help="of a run and of a run of slow arms, such as 20,5",
     )
     return parser.parse_args()
 
@@ -185,6 +178,13 @@ def parsed():
 def wanted(arm, names):
     parts = [part.strip().lower() for part in names.split(",") if part.strip()]
     return arm.name == FLOOR or not parts or any(part in arm.name.lower() for part in parts)
+
+
+def is_there(arm):
+    why = missing(arm)
+    if why:
+        print(f"{arm.name}: left out: {why}", file=sys.stderr)
+    return not why
 
 
 def missing(arm):
@@ -220,46 +220,45 @@ def environ(work):
     }
 
 
-def prepare(work, name, network, count, batch_size, epochs):
-    """Write what the arms read, bench's own jobs among it.
+def prepare(work, name, network, count, batch_size, most):
+    """Write what the arms read, bench's own job among it.
 
     Returns the steps of an epoch, and whether bench's optimizer is fused.
     """
     registry = load_registry()
-    for most in range(1, max(epochs) + 1):
-        config = ExperimentConfig.create(
-            {
-                "datasets": "garments",
-                "models": name,
-                "optimizers": "momentum",
-                "set": {
-                    "garments.images": count,
-                    "garments.size": network.size,
-                    "momentum.lr": network.lr,
-                    "momentum.momentum": MOMENTUM,
-                    **network.set,
-                },
-                "schedule": "constant",
-                "augmentation": "none",
-                "epochs": most,
-                "batch_size": batch_size,
-                "threads": 1,
-                "device": "cpu",
-            }
-        )
-        [spec] = plan(config, registry).runs
-        offer = registry.of("dataset", spec.dataset)
-        dataset = datastore.prepare(offer, spec.dataset, datastore.request_of(spec))
-        content = (dataset.fingerprint, dataset.variant)
-        spec = provenance.complete(spec, registry, content, hardware.device_name("cpu"))
-        payload = {
-            "spec": spec.to_dict(),
-            "workers": 1,
-            "keep": config.keep,
-            "checkpoint_minutes": config.checkpoint_minutes,
-            "rerun": config.rerun,
+    config = ExperimentConfig.create(
+        {
+            "datasets": "garments",
+            "models": name,
+            "optimizers": "momentum",
+            "set": {
+                "garments.images": count,
+                "garments.size": network.size,
+                "momentum.lr": network.lr,
+                "momentum.momentum": MOMENTUM,
+                **network.set,
+            },
+            "schedule": "constant",
+            "augmentation": "none",
+            "epochs": most,
+            "batch_size": batch_size,
+            "threads": 1,
+            "device": "cpu",
         }
-        (work / f"bench-{most}.json").write_text(json.dumps(payload), "utf-8")
+    )
+    [spec] = plan(config, registry).runs
+    offer = registry.of("dataset", spec.dataset)
+    dataset = datastore.prepare(offer, spec.dataset, datastore.request_of(spec))
+    content = (dataset.fingerprint, dataset.variant)
+    spec = provenance.complete(spec, registry, content, hardware.device_name("cpu"))
+    payload = {
+        "spec": spec.to_dict(),
+        "workers": 1,
+        "keep": config.keep,
+        "checkpoint_minutes": config.checkpoint_minutes,
+        "rerun": config.rerun,
+    }
+    (work / "bench.json").write_text(json.dumps(payload), "utf-8")
 
     train = engine_data.view(spec, "garments").chosen.train
     images = dataset.images(train.split)
@@ -292,7 +291,7 @@ def prepare(work, name, network, count, batch_size, epochs):
 
 @dataclass(frozen=True)
 class Took:
-    """One process: its wall and CPU seconds, children included, and what it printed."""
+    """One process: wall and CPU seconds an epoch after the first, and what it printed."""
 
     wall: float
     cpu: float
@@ -302,49 +301,48 @@ class Took:
 
 def clocked(arm, epochs, work, environment):
     command = [sys.executable, "-W", "ignore", HERE / arm.script, work, str(epochs), arm.option]
-    cpu, wall = cpu_seconds(), time.perf_counter()
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=work)
-    wall, cpu = time.perf_counter() - wall, cpu_seconds() - cpu
-    if done.returncode:
-        raise RuntimeError((done.stderr.strip() or "no message").splitlines()[-1])
-    said = json.loads(done.stdout.splitlines()[-1])
-    return Took(wall, cpu, said["losses"], said.get("timing", {}))
+    walls, cpus, said = [], [], ""
+    with (
+        tempfile.TemporaryFile("w+") as errors,
+        subprocess.Popen(
+            command, env=environment, stdout=subprocess.PIPE, stderr=errors, text=True, cwd=work
+        ) as process,
+    ):
+        for line in process.stdout:
+            if line.strip() == EPOCH:
+                walls.append(time.perf_counter())
+                cpus.append(cpu_seconds(process.pid))
+            said = line.strip() or said
+        process.wait()
+        errors.seek(0)
+        if process.returncode:
+            raise RuntimeError((errors.read().strip() or "no message").splitlines()[-1])
+    assert len(walls) == epochs, f"it told of {len(walls)} epochs, not of {epochs}"
+    told = json.loads(said)
+    timed = epochs - 1
+    return Took(
+        (walls[-1] - walls[0]) / timed,
+        (cpus[-1] - cpus[0]) / timed,
+        told["losses"],
+        told.get("timing", {}),
+    )
 
 
-def cpu_seconds():
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
-
-
-def first_run(arm, epochs, work, environment, curves, tolerance):
-    """Try an arm and keep its losses; return why it is left out, or nothing."""
-    try:
-        curves[arm.name] = clocked(arm, epochs, work, environment).losses
-        apart = agree(arm, curves[arm.name], curves, tolerance)
-    except (RuntimeError, AssertionError) as error:
-        return f"{error}"
-    print(f"{arm.name}: losses differ by {apart:.1e} from the bare loop's", file=sys.stderr)
-    return ""
+def cpu_seconds(pid):
+    """Return the processor time of a process so far; that of its children does not count."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def agree(arm, losses, curves, tolerance):
     """Return how far losses are from the bare loop's longest so far; too far is an error."""
-    known = curves[FLOOR]
+    known = curves.setdefault(FLOOR, losses) if arm.name == FLOOR else curves[FLOOR]
     if arm.name == FLOOR and len(losses) > len(known):
         curves[FLOOR] = losses
     common = min(len(known), len(losses))
     apart = np.abs(np.subtract(losses[:common], known[:common])).max()
     assert apart <= tolerance, f"its losses differ by {apart:.1e} from those of the bare loop"
     return apart
-
-
-def difference(one, many, epochs):
-    """Return the milliseconds an epoch of each part of bench's own timing."""
-    return {
-        name: 1000 * (many[name] - one.get(name, 0.0)) / epochs
-        for name in many
-        if name.endswith("_seconds")
-    }
 
 
 def version(name):
@@ -374,14 +372,14 @@ def print_table(times):
         print(f"| {name} | {' | '.join(cells)} |")
 
 
-def print_parts(parts, steps):
-    """Print where bench's time goes, by its own record."""
-    whole = statistics.median(part["wall_seconds"] for part in parts)
-    print(f"\nbench's own record, ms an epoch of {steps} steps (medians):\n")
-    for name in parts[0]:
-        value = statistics.median(part[name] for part in parts)
-        if abs(value) > whole / 1000:
-            print(f"- {name.removesuffix('_seconds')}: {value:.2f}")
+def print_parts(timings):
+    """Print where bench's time goes, by its own record of a whole run."""
+    whole = statistics.median(timing["wall_seconds"] for timing in timings)
+    print(f"\nbench's own record of a run, milliseconds (medians), of {1000 * whole:.0f}:\n")
+    for name in timings[0]:
+        value = statistics.median(timing[name] for timing in timings)
+        if name.endswith("_seconds") and name != "wall_seconds" and value > whole / 1000:
+            print(f"- {name.removesuffix('_seconds')}: {1000 * value:.1f}")
 
 
 if __name__ == "__main__":

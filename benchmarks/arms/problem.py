@@ -16,6 +16,8 @@ from torch import Tensor, nn
 from torch.utils.data import Sampler
 
 MOMENTUM = 0.9
+EPOCH = "end of an epoch"
+"""The line by which the clock outside goes."""
 
 
 @dataclass
@@ -95,6 +97,7 @@ class Losses:
             self.means.append(self._sum.item() / self._steps)
             self._left = self._steps
             self._sum = torch.zeros(())
+            epoch_ends()
 
 
 class InOrder(Sampler[int]):
@@ -110,6 +113,11 @@ class InOrder(Sampler[int]):
 
     def __len__(self) -> int:
         return self._orders[0].numel()
+
+
+def epoch_ends() -> None:
+    """Say so to the clock outside."""
+    print(EPOCH, flush=True)
 
 
 def tell(losses: list[float], **more: object) -> None:

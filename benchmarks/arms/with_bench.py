@@ -12,17 +12,17 @@ import sys
 import tempfile
 from pathlib import Path
 
-from problem import tell
+from problem import epoch_ends, tell
 
 from bench.engine.worker import perform
 
 
 def main():
-    work, epochs = Path(sys.argv[1]), sys.argv[2]
-    payload = json.loads((work / f"bench-{epochs}.json").read_text("utf-8"))
+    work = Path(sys.argv[1])
+    payload = json.loads((work / "bench.json").read_text("utf-8"))
     with tempfile.TemporaryDirectory(dir=work) as folder:
         job = {**payload, "folder": folder, "checkpoint": str(Path(folder) / "checkpoint.pt")}
-        result = perform("run", job, lambda metrics: None)
+        result = perform("run", job, lambda metrics: epoch_ends())
         if result["status"] != "ok":
             sys.exit(result["error"])
         lines = (Path(folder) / "epochs.jsonl").read_text("utf-8").splitlines()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import keras
 import torch
-from problem import MOMENTUM, read, tell
+from problem import MOMENTUM, epoch_ends, read, tell
 from torch import nn
 
 
@@ -70,6 +70,7 @@ def main():
         steps_per_epoch=steps,
         shuffle=False,
         verbose=0,
+        callbacks=[keras.callbacks.LambdaCallback(on_epoch_end=lambda *given: epoch_ends())],
     )
     assert torch.get_num_threads() == 1
     tell([float(loss) for loss in history.history["loss"]])

@@ -11,7 +11,7 @@ import time
 
 import torch
 from PIL import Image
-from problem import MOMENTUM, read, tell
+from problem import MOMENTUM, epoch_ends, read, tell
 from timm.data import create_loader
 from timm.optim import create_optimizer_v2
 from timm.scheduler import CosineLRScheduler
@@ -84,6 +84,7 @@ def main():
             end = time.time()
         scheduler.step(epoch + 1, None)
         means.append(losses.avg)
+        epoch_ends()
     tell(means)
 
 
