@@ -2,10 +2,11 @@
 
 Every arm starts from the same weights, takes the same items in the same steps, in float32 on one
 CPU thread, by SGD with momentum at a constant rate, without augmentation. Each run of an arm is a
-process of its own, and the clock is outside: an arm prints a line at the end of each epoch, and what
-counts is the time from the first of them to the last, so that start-up, imports, compilation and
-what is done once a run do not. Rounds go through the arms forwards, then backwards. The mean loss of
-each epoch must agree with the bare loop's in every round, or the arm is left out.
+process of its own, and the clock is outside: an arm prints a line at the end of each epoch, and
+what counts is the time from the first of them to the last, so that start-up, imports, compilation
+and what is done once a run do not. Rounds go through the arms forwards, then backwards. In every
+round the mean loss of the first epoch must agree with the bare loop's, and those of later epochs
+as far as roundings grow, or the arm is left out.
 
     python benchmarks/peers.py [--network mlp|cnn|resnet18] [--arms NAMES] [--rounds N]
 
@@ -46,6 +47,8 @@ HERE = Path(__file__).parent / "arms"
 sys.path.insert(0, str(HERE))
 from problem import EPOCH, MOMENTUM  # noqa: E402 - a neighbour of the arms
 
+GROWTH = 20
+"""How much further apart losses may be after the first epoch: other kernels round otherwise."""
 FLOOR = "bare loop, resident uint8"
 LIBRARIES = ("torch", "torchvision", "timm", "lightning", "keras", "transformers", "fastai")
 
@@ -92,7 +95,7 @@ class Network:
 
     Attributes:
         epochs: of a run, and of a run of slow arms; the first is not timed.
-        tolerance: of the losses, absolute.
+        tolerance: of the first epoch's mean loss, absolute.
     """
 
     set: dict[str, object]
@@ -147,7 +150,7 @@ def main():
         f"{given.batch_size}, {steps} steps an epoch, runs of {most} epochs "
         f"({most_slow} for slow arms), SGD (lr {network.lr}, momentum {MOMENTUM}, "
         f"{'fused' if fused else 'not fused'}; Keras and fastai have their own), float32, "
-        f"1 thread, n = {given.rounds} rounds; losses agree to {tolerance:g}\n"
+        f"1 thread, n = {given.rounds} rounds; losses of the first epoch agree to {tolerance:g}\n"
     )
     print(
         f"{hardware.cpu_name()}, {hardware.cpu_count()} cores, python {platform.python_version()}, "
@@ -340,9 +343,11 @@ def agree(arm, losses, curves, tolerance):
     if arm.name == FLOOR and len(losses) > len(known):
         curves[FLOOR] = losses
     common = min(len(known), len(losses))
-    apart = np.abs(np.subtract(losses[:common], known[:common])).max()
-    assert apart <= tolerance, f"its losses differ by {apart:.1e} from those of the bare loop"
-    return apart
+    apart = np.abs(np.subtract(losses[:common], known[:common]))
+    told = f"its losses differ by {apart[0]:.1e} to {apart.max():.1e} from those of the bare loop"
+    assert apart[0] <= tolerance, told
+    assert apart.max() <= GROWTH * tolerance, told
+    return apart.max()
 
 
 def version(name):

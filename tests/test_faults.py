@@ -7,6 +7,7 @@ import io
 import json
 import math
 import os
+import pickle
 import re
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from conftest import Done, Watcher, install, statuses
 from faults.datasets import HOSTILE_DATASET
 from faults.losses import LOSSES, VALUES
@@ -37,6 +39,10 @@ Cli = Callable[..., Done]
 def only(result: Result) -> Any:
     [record] = result.records
     return record
+
+
+def curve(store: Store, record: RunRecord) -> Path:
+    return store.folder(record.id) / "epochs.jsonl"
 
 
 # Broken packages, installed side by side, seen by one process each
@@ -377,8 +383,10 @@ def test_15_out_of_memory_is_a_status_of_its_own_and_the_next_run_is_unharmed(
     assert statuses(result) == {"out-of-memory": "oom", "tiny": "ok"}
     [record] = result.failed
     assert "Tried to allocate 2.00 GiB" in record.error
+    assert "--micro-batch" in record.error
     assert "--batch-size" in record.error
     assert "peak_memory_bytes" in record.profile
+    assert record.spec.protocol["batch_size"] == 16
     [row] = [row for row in result.leaderboard.rows if row.model == "tiny"]
     assert row.protocol["batch_size"] == 16
 
@@ -394,6 +402,32 @@ def test_16_a_run_that_hangs_is_stopped_and_its_log_is_kept(
     assert (Store(tmp_path / "results").folder(record.id) / "log.txt").exists()
 
 
+def test_16_a_repeat_with_a_longer_timeout_goes_on_where_the_run_was_stopped(
+    experiment: Experiment, watcher: Watcher, tmp_path: Path
+) -> None:
+    # Twenty steps, of which all but the first six take 0.3 s.
+    values = {"epochs": 4, "checkpoint_minutes": 1e-9, "set": {"sleeps.seconds": 0.3}}
+    record = only(experiment("sleeps", timeout="3s", **values))
+    assert record.status is RunStatus.TIMEOUT
+    store = Store(tmp_path / "results")
+    log = store.folder(record.id) / "log.txt"
+    assert "going to sleep" in log.read_text()
+    assert store.checkpoint(record.id).exists()
+    done = len(watcher.epochs)
+    assert 0 < done < 4
+    watcher.epochs.clear()
+    record = only(experiment("sleeps", timeout="5m", **values))
+    assert record.status is RunStatus.OK
+    assert record.timing["resumed"] == 1
+    # The last step of an epoch may be done again: a state was saved a moment before it.
+    redone = [metrics.epoch for _, metrics in watcher.epochs]
+    assert redone in ([*range(done + 1, 5)], [*range(done, 5)])
+    # What was spent before the stop counts.
+    assert record.timing["train_seconds"] == pytest.approx(
+        sum(json.loads(line)["seconds"] for line in curve(store, record).read_text().splitlines())
+    )
+
+
 def test_16_a_computation_that_holds_the_interpreter_is_stopped_too(
     experiment: Experiment,
 ) -> None:
@@ -402,6 +436,47 @@ def test_16_a_computation_that_holds_the_interpreter_is_stopped_too(
 
 def test_16_a_rehearsal_that_hangs_is_stopped_too(experiment: Experiment) -> None:
     assert statuses(experiment("stuck", timeout="1s")) == {"stuck": "timeout"}
+
+
+# A saved state that somebody else has put there
+
+
+class Payload:
+    """What a pickle may do to whoever loads it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> Any:
+        return (os.mkdir, (str(self.path),))
+
+
+@pytest.mark.parametrize("form", ["pickle", "torch"])
+def test_21_a_hostile_saved_state_is_not_run_and_the_run_starts_anew(
+    cli: Cli, tmp_path: Path, form: str
+) -> None:
+    run = ("run", "--models", "tiny", "--datasets", "tiny", "--results", tmp_path / "results")
+    assert cli(*run).code == 0
+    store = Store(tmp_path / "results")
+    [whole] = store.records()
+    (store.folder(whole.id) / "record.json").unlink()
+    hostile = {"schema": 1, "run": whole.id, "model": Payload(tmp_path / "ran")}
+    if form == "pickle":
+        store.checkpoint(whole.id).write_bytes(pickle.dumps(hostile))
+    else:
+        torch.save(hostile, store.checkpoint(whole.id))
+    # It does what it threatens where it is trusted.
+    if form == "pickle":
+        pickle.loads(store.checkpoint(whole.id).read_bytes())
+        (tmp_path / "ran").rmdir()
+    done = cli(*run)
+    assert done.code == 0, done.err
+    assert not (tmp_path / "ran").exists()
+    [again] = store.records()
+    assert again.metrics == whole.metrics
+    assert again.timing["resumed"] == 0
+    assert "is not used, the run starts anew" in (store.folder(whole.id) / "log.txt").read_text()
+    assert not store.checkpoint(whole.id).exists()
 
 
 # Names that some format takes for markup, a formula or an escape sequence

@@ -6,11 +6,9 @@ what is left. What comes after is done in this process, whose worker server is w
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import random
-import re
 import signal
 import subprocess
 import sys
@@ -18,11 +16,12 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from conftest import Watcher
+from conftest import Watcher, statuses
+from kill_campaign import VICTIMS, Campaign
+from processes import Bench, descendants, left_over, workers_of
 
 from bench.api import Result
 from bench.hookspecs import hookimpl
@@ -30,112 +29,6 @@ from bench.records import RunSpec, RunStatus
 from bench.store import Store
 
 Experiment = Callable[..., Result]
-GONE_SECONDS = 3.0
-STARTED = re.compile(r": started \(([0-9a-f]{12})\)")
-
-
-# Processes
-
-
-@dataclass(frozen=True)
-class Process:
-    pid: int
-    parent: int
-    command: str
-
-
-def processes() -> dict[int, Process]:
-    """Return every process that runs now, zombies left out."""
-    found = {}
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit():
-            continue
-        try:
-            state, parent = (entry / "stat").read_text().rpartition(")")[2].split()[:2]
-            command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-        except OSError:
-            continue
-        if state not in "ZX":
-            found[int(entry.name)] = Process(int(entry.name), int(parent), command)
-    return found
-
-
-def descendants(root: int) -> set[int]:
-    everything = processes()
-    found: set[int] = set()
-    waiting = [root]
-    while waiting:
-        parent = waiting.pop()
-        for process in everything.values():
-            if process.parent == parent and process.pid not in found:
-                found.add(process.pid)
-                waiting.append(process.pid)
-    return found
-
-
-def workers_of(root: int) -> set[int]:
-    """Return the children of the worker server; every other descendant is server or tracker."""
-    mine = descendants(root)
-    everything = processes()
-    servers = {pid for pid in mine if everything[pid].parent == root}
-    return {pid for pid in mine if pid in everything and everything[pid].parent in servers}
-
-
-def left_over(pids: set[int], seconds: float = GONE_SECONDS) -> set[int]:
-    """Wait until all of some processes are gone; return those that are not."""
-    limit = time.monotonic() + seconds
-    while (left := pids & set(processes())) and time.monotonic() < limit:
-        time.sleep(0.02)
-    return left
-
-
-@dataclass
-class Bench:
-    """A `bench run` in a process group of its own, which is killed with the test."""
-
-    results: Path
-    words: tuple[str, ...]
-    log: Path
-    process: subprocess.Popen[bytes] = field(init=False)
-
-    def __post_init__(self) -> None:
-        command = [sys.executable, "-m", "bench", "run", "--results", str(self.results)]
-        with self.log.open("wb") as err, self.log.with_suffix(".out").open("wb") as out:
-            self.process = subprocess.Popen(
-                [*command, "--datasets", "tiny", *self.words],
-                stdout=out,
-                stderr=err,
-                start_new_session=True,
-            )
-
-    @property
-    def pid(self) -> int:
-        return self.process.pid
-
-    @property
-    def err(self) -> str:
-        return self.log.read_text()
-
-    @property
-    def out(self) -> str:
-        return self.log.with_suffix(".out").read_text()
-
-    def started(self) -> list[str]:
-        """Return the ids of the runs that it has said to have started, in order."""
-        return STARTED.findall(self.err)
-
-    def wait_until(self, condition: Callable[[], bool], what: str, seconds: float = 120) -> None:
-        limit = time.monotonic() + seconds
-        while not condition():
-            assert self.process.poll() is None, f"ended before {what}:\n{self.err}"
-            assert time.monotonic() < limit, f"not {what} in time:\n{self.err}"
-            time.sleep(0.02)
-
-    def wait_until_started(self, count: int) -> None:
-        self.wait_until(lambda: len(self.started()) >= count, f"{count} runs had started")
-
-    def wait(self, seconds: float = 120) -> int:
-        return self.process.wait(seconds)
 
 
 @pytest.fixture
@@ -144,14 +37,13 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Bench]]:
 
     def run(*words: str, results: Path | None = None) -> Bench:
         log = tmp_path / f"bench-{len(running)}.txt"
+        words = ("--datasets", "tiny", *words)
         running.append(Bench(results or tmp_path / "results", words, log))
         return running[-1]
 
     yield run
     for bench in running:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(bench.pid, signal.SIGKILL)
-        bench.process.wait()
+        bench.kill()
 
 
 @pytest.fixture
@@ -240,10 +132,15 @@ def test_7_after_the_whole_group_is_killed_the_rest_is_done(
 # Promise 9: SIGINT and SIGTERM
 
 
+SLOW_STEPS = {"epochs": 4, "set": {"sleeps.seconds": 0.2}}
+"""An epoch of `sleeps` takes a second: it has five steps."""
+SLOW_WORDS = ("--epochs", "4", "--set", "sleeps.seconds=0.2")
+
+
 @pytest.mark.parametrize(
     ("number", "whole_group"), [(signal.SIGINT, True), (signal.SIGTERM, False)], ids=str
 )
-def test_9_one_signal_ends_cleanly_with_130_and_keeps_what_is_finished(
+def test_9_the_first_signal_saves_the_run_in_training_and_the_same_command_goes_on(
     start: Callable[..., Bench],
     store: Store,
     experiment: Experiment,
@@ -251,22 +148,75 @@ def test_9_one_signal_ends_cleanly_with_130_and_keeps_what_is_finished(
     number: signal.Signals,
     whole_group: bool,
 ) -> None:
-    bench = start("--models", "tiny,sleeps", "--json")
+    bench = start("--models", "tiny,sleeps", *SLOW_WORDS, "--json")
     bench.wait_until_started(2)
+    run = bench.started()[1]
+    bench.wait_until(lambda: bool(bench.epochs()[run]), "an epoch was finished")
     everything = descendants(bench.pid)
     assert workers_of(bench.pid)
     (os.killpg if whole_group else os.kill)(bench.pid, number)
-    assert bench.wait(20) == 130
+    assert bench.wait() == 130
     assert left_over(everything) == set()
+    assert "saving the state of 1 run, then stopping; Ctrl-C again stops at once" in bench.err
     assert "the same command goes on from here" in bench.err
     assert "Traceback" not in bench.err
-    statuses = {record.spec.model.name: str(record.status) for record in store.records()}
-    assert statuses == {"tiny": "ok", "sleeps": "interrupted"}
+    found = {record.spec.model.name: record for record in store.records()}
+    assert {name: str(record.status) for name, record in found.items()} == {
+        "tiny": "ok",
+        "sleeps": "interrupted",
+    }
+    assert "the same command goes on from there" in str(found["sleeps"].error)
     rows = {row["model"]: row["rank"] for row in json.loads(bench.out)["rows"]}
     assert rows == {"tiny": 1, "sleeps": None}
-    result = experiment("tiny,sleeps", timeout="1s")
-    assert [str(record.status) for record in result.records] == ["ok", "timeout"]
-    assert [run.model.name for run in watcher.started] == ["sleeps"]
+
+    done = bench.epochs()[run][-1]
+    result = experiment("tiny,sleeps", **SLOW_STEPS)
+    assert statuses(result) == {"tiny": "ok", "sleeps": "ok"}
+    assert [spec.model.name for spec in watcher.started] == ["sleeps"]
+    # No epoch is done twice, and none is left out.
+    assert [metrics.epoch for _, metrics in watcher.epochs] == [*range(done + 1, 5)]
+    assert result.records[1].timing["resumed"] == 1
+    assert not store.checkpoint(run).exists()
+
+
+def test_9_sigterm_to_one_worker_interrupts_its_run_and_the_others_go_on(
+    experiment: Experiment, watcher: Watcher
+) -> None:
+    struck: list[int] = []
+
+    def strike() -> None:
+        while not watcher.epochs:
+            time.sleep(0.01)
+        struck.extend(workers_of(os.getpid()))
+        for pid in struck:
+            os.kill(pid, signal.SIGTERM)
+
+    thread = threading.Thread(target=strike, daemon=True)
+    thread.start()
+    result = experiment(["sleeps", "tiny"], **SLOW_STEPS)
+    thread.join()
+    assert len(struck) == 1
+    assert statuses(result) == {"sleeps": "interrupted", "tiny": "ok"}
+    assert not result.interrupted
+    again = experiment(["sleeps", "tiny"], **SLOW_STEPS)
+    assert statuses(again) == {"sleeps": "ok", "tiny": "ok"}
+    assert again.records[0].timing["resumed"] == 1
+
+
+def test_9_sigterm_before_there_is_anything_to_save_is_an_interruption_too(
+    experiment: Experiment, watcher: Watcher
+) -> None:
+    class Strikes:
+        """An observer that strikes at the very start of a run."""
+
+        @hookimpl
+        def run_started(self, run: RunSpec) -> None:
+            for pid in workers_of(os.getpid()):
+                os.kill(pid, signal.SIGTERM)
+
+    result = experiment("sleeps", **SLOW_STEPS, plugins=(Strikes(),))
+    assert statuses(result) == {"sleeps": "interrupted"}
+    assert statuses(experiment("sleeps", **SLOW_STEPS)) == {"sleeps": "ok"}
 
 
 def test_9_ctrl_c_while_torch_is_imported_is_quiet_and_leaves_nothing(
@@ -279,22 +229,32 @@ def test_9_ctrl_c_while_torch_is_imported_is_quiet_and_leaves_nothing(
     everything = descendants(bench.pid)
     assert not workers_of(bench.pid), "too late: a worker was there already"
     os.killpg(bench.pid, signal.SIGINT)
-    assert bench.wait(20) == 130
+    assert bench.wait() == 130
     assert left_over(everything) == set()
     assert "Traceback" not in bench.err
     assert store.records() == []
 
 
-def test_9_a_second_signal_stops_now(start: Callable[..., Bench], store: Store) -> None:
+@pytest.mark.parametrize(
+    "second", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)], ids=str
+)
+def test_9_a_second_signal_stops_at_once_even_a_run_that_cannot_save(
+    start: Callable[..., Bench], store: Store, second: signal.Signals
+) -> None:
     bench = start("--models", "spins", "--workers", "1")
     bench.wait_until_started(1)
+    time.sleep(0.5)  # past its first steps
     everything = descendants(bench.pid)
     assert workers_of(bench.pid)
     os.killpg(bench.pid, signal.SIGINT)
-    os.killpg(bench.pid, signal.SIGINT)
-    # It ends by the signal itself, unless the first one was quick enough to end it cleanly.
-    assert bench.wait(5) in (-signal.SIGINT, 130)
+    bench.wait_until(lambda: "Ctrl-C again stops at once" in bench.err, "the signal was heard")
+    # The worker holds its interpreter and would save nothing for a minute.
+    struck = time.monotonic()
+    os.killpg(bench.pid, second)
+    assert bench.wait() == -second
     assert left_over(everything) == set()
+    assert time.monotonic() - struck < 30
+    assert store.records() == []
 
 
 # Promises 6 and 11: several at once
@@ -395,41 +355,27 @@ def test_13_the_lock_of_a_killed_process_is_free_within_a_second(
 # Promise 7 again, at many points
 
 
-@pytest.mark.slow
-def test_7_killed_at_random_points_the_result_is_that_of_an_uninterrupted_run(
-    start: Callable[..., Bench], store: Store, experiment: Experiment, tmp_path: Path
+def campaign(folder: Path, kills: int, epochs: int, count: int) -> None:
+    told = Campaign(folder, random.randrange(10**6), epochs, count)
+    print(f"random seed {told.seed}")
+    told.strike(kills)
+    print(told.summary())
+    assert len(told.kills) == kills
+    assert {kill.victim for kill in told.kills} == {*VICTIMS}
+    assert max(kill.seconds for kill in told.kills) < 10
+
+
+@pytest.mark.timeout(1200)
+def test_7_killed_at_random_moments_runs_lose_an_epoch_at_most_and_end_as_if_never_killed(
+    tmp_path: Path,
 ) -> None:
-    seed = random.randrange(10**6)
-    print(f"random seed {seed}")
-    generator = random.Random(seed)
-    words = ("--models", "sleeps", "--seeds", "8", "--set", "sleeps.seconds=0.1")
-    words = (*words, "--deterministic", "--workers", "2")
-    hits = 0
-    for attempt in range(5):
-        bench = start(*words)
-        bench.wait_until(
-            lambda bench=bench: bench.process.poll() is not None or bool(bench.started()),
-            "a run had started",
-        )
-        if bench.process.poll() is not None:
-            break
-        time.sleep(generator.uniform(0, 0.6))
-        finished = {record.id: record for record in store.records() if record.status == "ok"}
-        everything = descendants(bench.pid)
-        hits += set(bench.started()) > set(finished)
-        kill = os.killpg if attempt % 2 else os.kill
-        kill(bench.pid, signal.SIGKILL)
-        bench.wait()
-        assert left_over(everything) == set()
-        for run_id, record in finished.items():
-            assert store.read(run_id) == record
-    assert hits >= 2, "too few kills hit in the midst of a run"
-    values = {"seeds": 8, "set": {"sleeps.seconds": 0.1}, "deterministic": True}
-    resumed = experiment("sleeps", **values)
-    whole = experiment("sleeps", **values, results=tmp_path / "whole")
-    assert [(r.id, r.metrics) for r in resumed.records] == [
-        (r.id, r.metrics) for r in whole.records
-    ]
+    campaign(tmp_path, kills=3, epochs=3, count=1)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_7_killed_many_times_at_random_moments(tmp_path: Path) -> None:
+    campaign(tmp_path, kills=9, epochs=6, count=3)
 
 
 @pytest.mark.slow

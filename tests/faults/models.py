@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import signal
@@ -94,7 +95,77 @@ def sleeps(
 
     def change(logits: Tensor, step: int) -> Tensor:
         if step > REHEARSAL_STEPS:
+            if step == REHEARSAL_STEPS + 1:
+                print("going to sleep")
             time.sleep(seconds)
+        return logits
+
+    return late(num_classes, input_shape, change)
+
+
+def dropout(num_classes: int, input_shape: Shape, *, seconds: float = 0.0) -> nn.Module:
+    """A small network that draws random numbers while it learns; a step takes `seconds` longer."""
+    import torch
+
+    class Slow(torch.nn.Module):
+        def forward(self, images: Tensor) -> Tensor:
+            if self.training and images.device.type != "meta":
+                time.sleep(seconds)
+            return images
+
+    return torch.nn.Sequential(
+        Slow(),
+        torch.nn.Conv2d(input_shape[0], 8, 3, padding=1),
+        torch.nn.BatchNorm2d(8),
+        torch.nn.ReLU(),
+        torch.nn.Dropout(0.3),
+        torch.nn.Flatten(),
+        torch.nn.Linear(8 * math.prod(input_shape[1:]), num_classes),
+    )
+
+
+def short_files(num_classes: int, input_shape: Shape, *, longest: int = 10**6) -> nn.Module:
+    """Let this process write no file that is longer than so many bytes."""
+    import resource
+
+    if not on_meta():
+        _, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (longest, most))
+    return dropout(num_classes, input_shape)
+
+
+def killed_at_rename(
+    num_classes: int, input_shape: Shape, *, name: str = "checkpoint.pt", after: int = 0
+) -> nn.Module:
+    """Be killed as a file of this name takes its place, after it has done so some times."""
+    rename = Path.replace
+    left = after
+
+    def strike(self: Path, target: Path) -> Path:
+        nonlocal left
+        if Path(target).name == name:
+            if left == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+            left -= 1
+        return rename(self, target)
+
+    if not on_meta():
+        Path.replace = strike  # type: ignore[assignment, method-assign]
+    return dropout(num_classes, input_shape)
+
+
+def fills_disk(
+    num_classes: int, input_shape: Shape, *, filler: str = "", first: int = -1, last: int = -1
+) -> nn.Module:
+    """Have a file take all that is left of its disk from one training step to another."""
+
+    def change(logits: Tensor, step: int) -> Tensor:
+        if step == first:
+            with contextlib.suppress(OSError), open(filler, "wb", buffering=0) as file:
+                while True:
+                    file.write(bytes(512))
+        if step == last:
+            os.unlink(filler)
         return logits
 
     return late(num_classes, input_shape, change)
@@ -218,6 +289,10 @@ BUILDS = {
     "quits": quits,
     "dies-late": dies_late,
     "sleeps": sleeps,
+    "dropout": dropout,
+    "short-files": short_files,
+    "fills-disk": fills_disk,
+    "killed-at-rename": killed_at_rename,
     "stuck": stuck_in_rehearsal,
     "spins": spins,
     "noisy": noisy,
