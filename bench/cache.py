@@ -98,7 +98,7 @@ def entries() -> Iterator[Entry]:
             yield from _entry(folder, f"{what} {folder.name}")
     for folder in _folders(root / "downloads"):
         yield from _entry(folder, f"download {folder.name}")
-    yield from _entry(root / "profiles", "speed of models")
+    yield from _entry(root / "profiles", "what was measured of models")
 
 
 def remove(entry: Entry) -> None:

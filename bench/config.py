@@ -47,8 +47,8 @@ class ExperimentConfig(BaseModel):
     checkpoint_minutes: float = Field(
         5.0,
         gt=0,
-        description="minutes of training after which a run saves its state inside an epoch; "
-        "at the end of an epoch it always does",
+        description="minutes of training after which a run saves its state inside an epoch; at "
+        "the end of one it does anyway, unless it did within the last second",
     )
     rerun: bool = Field(False, description="train again what is already finished")
     fail_fast: bool = Field(False, description="stop at the first run that fails")

@@ -1,8 +1,7 @@
 """Curves of a run: reading them, time to a target, the gap of train and val, a verdict on the fit.
 
 The rules of the verdict and the reasons for them stand in docs/measurement.md. They go by the
-curves of one run and by the numbers of images behind them, and know no names but those of the two
-losses that are the log loss reported for val.
+curves of one run and by the numbers of images behind them.
 """
 
 from __future__ import annotations
@@ -32,8 +31,6 @@ ACCURACY_RISE = 0.01
 """Of accuracy: what has to be gained to count as rising, if that is no noise."""
 Z = 1.96
 """Standard errors on each side of an estimate that make 95 %."""
-"""By whether a task is multi-label: the loss that is the log loss reported for val, as long as none
-of its params is set."""
 
 
 class Fit(enum.StrEnum):
@@ -99,7 +96,7 @@ class Gap:
     @property
     def large(self) -> bool:
         """Whether it is more than a few points and more than noise."""
-        return self.accuracy > LARGE_GAP and self.low > 0
+        return self.accuracy > LARGE_GAP + 1e-9 and self.low > 0
 
 
 @dataclass(frozen=True)
@@ -241,7 +238,7 @@ def verdict(
             "rising; try another learning rate, a larger model or less augmentation",
         )
     widest = max(kept, last, key=lambda each: each.accuracy)
-    if widest.accuracy > LARGE_GAP:
+    if widest.accuracy > LARGE_GAP + 1e-9:
         return Verdict(
             Fit.UNCLEAR,
             f"train is ahead of val by {_points(widest)} at epoch {widest.epoch}, which may be "
@@ -249,6 +246,9 @@ def verdict(
         )
     harder = "; train is measured in training mode, on augmented images"
     ahead = harder if kept.accuracy < -LARGE_GAP else ""
+    end = epochs[-1].val_accuracy
+    if metrics.val_accuracy - end > LARGE_GAP:
+        ahead += f"; by the last epoch val had fallen to {_percent(end)}: training was not stable"
     return Verdict(Fit.FITS, f"{both}, no longer clearly rising{ahead}")
 
 

@@ -141,9 +141,11 @@ class Dispatcher:
         if saving:
             runs = f"{saving} run" + ("" if saving == 1 else "s")
             self._say(f"saving the state of {runs}, then stopping; Ctrl-C again stops at once")
+        # An executor may have no way to pass the wish on.
+        interrupt = getattr(self._executor, "interrupt", None)
         for task in list(active.values()):
-            if task.saves_state:
-                self._executor.interrupt(task.job.id)
+            if task.saves_state and interrupt is not None:
+                interrupt(task.job.id)
                 task.deadline = time.monotonic() + INTERRUPTION_SECONDS
             else:
                 self._executor.cancel(task.job.id)
@@ -165,7 +167,8 @@ class Dispatcher:
         if task is None:
             return
         if event.kind is JobEventKind.STARTED:
-            task.deadline = time.monotonic() + task.timeout if task.timeout else None
+            if not self._interruption.requested:  # else there is a deadline already
+                task.deadline = time.monotonic() + task.timeout if task.timeout else None
             task.started()
         elif event.kind is JobEventKind.PROGRESS:
             task.progress(event.data)

@@ -39,6 +39,8 @@ class PlannedRun:
     def disk_bytes(self, keep: str) -> float:
         """Return what the run will add to the results folder, at most.
 
+        The state that it saves meanwhile comes on top; where that has no room, only it is lost.
+
         Args:
             keep: which weights are kept, `best` or `none`.
         """

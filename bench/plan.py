@@ -250,11 +250,12 @@ def _protocols(
                 f"leave `--loss` out or choose among {listing(fit)}"
             )
         monitor = fields["monitor"]
-        if monitor and not metrics.can_select(monitor, likely):
-            known = metrics.SELECTABLE[likely]
+        possible = [task] if task else list(Task)
+        if monitor and not any(metrics.can_select(monitor, each) for each in possible):
+            known = dict.fromkeys(name for each in possible for name in metrics.SELECTABLE[each])
             raise UsageError(
-                f"`monitor` is `{monitor}`{did_you_mean(monitor, known)}, but a {likely} task, as "
-                f"dataset `{dataset.name}` is, has {listing(known)} on val"
+                f"`monitor` is `{monitor}`{did_you_mean(monitor, known)}, but dataset "
+                f"`{dataset.name}` has {listing(known)} on val"
             )
         yield {**fields, **{kind: offer.name for kind, offer in late.items()}}, late
 

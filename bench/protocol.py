@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from bench.errors import UsageError
 
-COMPANIONS = {
-    "ema_decay": ("averaging", ("ema",), "`--averaging ema`"),
-    "swa_start": ("averaging", ("swa",), "`--averaging swa`"),
-    "min_delta": ("patience", (), "`--patience N`"),
+COMPANIONS: dict[str, tuple[Callable[[Mapping[str, Any]], bool], str]] = {
+    "ema_decay": (lambda fields: fields["averaging"] == "ema", "`--averaging ema`"),
+    "swa_start": (lambda fields: fields["averaging"] == "swa", "`--averaging swa`"),
+    "min_delta": (lambda fields: fields["patience"] is not None, "`--patience N`"),
+    "monitor": (
+        lambda fields: fields["select"] == "best" or fields["patience"] is not None,
+        "`--select best` or `--patience N`",
+    ),
 }
-"""Fields that do nothing unless another one has such a value (any but none where empty)."""
+"""Fields that do nothing in a protocol unless others are set so."""
 
 
 class Protocol(BaseModel):
@@ -140,7 +144,6 @@ class Protocol(BaseModel):
         description="CPU threads of a run; by default all cores shared among the workers, "
         "and 1 with `--deterministic`",
     )
-
     log_steps: int | None = Field(
         None,
         ge=1,
@@ -176,9 +179,8 @@ def check_in_use(given: Iterable[str], protocols: Sequence[Mapping[str, Any]]) -
     """
     for name in given:
         if name in COMPANIONS:
-            other, values, flag = COMPANIONS[name]
-            found = [protocol[other] for protocol in protocols]
-            if not any(value in values if values else value is not None for value in found):
+            is_used, flag = COMPANIONS[name]
+            if not any(map(is_used, protocols)):
                 spelt = name.replace("_", "-")
                 raise UsageError(f"`{spelt}` does nothing here; it goes with {flag}")
 

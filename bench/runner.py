@@ -316,6 +316,7 @@ class Runner:
             self._store.write(record)
         else:
             self._store.discard(record.id)
+            self._store.forget_state(record)
         self._records[record.id] = record
         self._notify("run_finished", record=record)
         if self._config.fail_fast and record.status is not RunStatus.OK:

@@ -323,7 +323,7 @@ class Loss(Component):
         build: `build(num_classes, *, ...)` returns a callable that maps logits (N, C) float and
             labels to a scalar tensor, the mean over the batch. Labels are (N,) int64; or (N, C)
             float where they were mixed by an augmentation, or the task is multi-label. A second
-            positional parameter, `build(num_classes, class_counts, *, ...)`, gets the number of
+            parameter of that name, `build(num_classes, class_counts, *, ...)`, gets the number of
             training images of each class, a sequence of C integers.
         tasks: what it suits.
         default_tasks: with `default`, the tasks of which it is the default; all it suits where
@@ -339,11 +339,8 @@ class Loss(Component):
 
     def arguments(self, class_counts: Sequence[int]) -> tuple[Any, ...]:
         """Return what `build` is called with, given the training images of each class."""
-        parameters = inspect.signature(self.build).parameters.values()
-        positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-        takes_counts = sum(parameter.kind in positional for parameter in parameters) > 1
         known = (len(class_counts), class_counts)
-        return known if takes_counts else known[:1]
+        return known if "class_counts" in inspect.signature(self.build).parameters else known[:1]
 
     def is_default(self, task: Task | None) -> bool:
         """Return whether this is used for a task where the user names no loss."""

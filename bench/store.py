@@ -90,6 +90,10 @@ class Store:
                 path.replace(self.folder(record.id) / path.name)
         self.discard(record.id)
         files.write_json(self.folder(record.id) / "record.json", record.to_dict())
+        self.forget_state(record)
+
+    def forget_state(self, record: RunRecord) -> None:
+        """Remove the saved state of a run that has nothing left to go on with."""
         if record.status in OVER:
             self.checkpoint(record.id).unlink(missing_ok=True)
 

@@ -223,3 +223,40 @@ def test_a_saved_state_goes_on_where_it_was(name: str) -> None:
         return model.weight.detach()
 
     assert torch.equal(trained(resumed=True), trained(resumed=False))
+
+
+@pytest.mark.parametrize("name", ["sgd", "momentum", "nesterov", "adam", "adamw", "rmsprop"])
+def test_a_layer_may_be_left_out_of_some_steps(name: str) -> None:
+    torch.manual_seed(0)
+    early, late = torch.nn.Linear(4, 4), torch.nn.Linear(4, 4)
+    model = torch.nn.ModuleList([early, late])
+    [offer] = [each for each in bench_optim.register_optimizers() if each.name == name]
+    optimizer = offer.build(model, **offer.defaults)
+    before = late.weight.detach().clone()
+    for step in range(3):
+        optimizer.zero_grad()
+        x = early(torch.ones(2, 4))
+        (late(x) if step else x).square().mean().backward()
+        optimizer.step()
+    assert not torch.equal(late.weight, before)
+
+
+@pytest.mark.parametrize("name", ["momentum", "nesterov"])
+def test_velocities_from_zero_are_those_of_torch(name: str) -> None:
+    [offer] = [each for each in bench_optim.register_optimizers() if each.name == name]
+    weights = []
+    for plain in (False, True):
+        torch.manual_seed(0)
+        model = torch.nn.Linear(4, 4)
+        optimizer = offer.build(model, lr=0.1, momentum=0.9)
+        if plain:
+            nesterov = name == "nesterov"
+            optimizer = torch.optim.SGD(
+                model.parameters(), lr=0.1, momentum=0.9, nesterov=nesterov, foreach=False
+            )
+        for _ in range(4):
+            optimizer.zero_grad()
+            model(torch.ones(2, 4)).square().mean().backward()
+            optimizer.step()
+        weights.append(model.weight.detach())
+    assert torch.allclose(*weights, atol=1e-7)

@@ -307,6 +307,12 @@ def test_val_ahead_of_train_is_no_fault() -> None:
     assert "augmented" in said.sentence
 
 
+def test_what_fell_apart_in_the_end_is_not_passed_over() -> None:
+    said = verdict(history([0.8, 0.9, 0.1, 0.1, 0.1], [0.8, 0.9, 0.1, 0.1, 0.1]), best=2)
+    assert said.kind is Fit.FITS
+    assert said.sentence.endswith("val had fallen to 10.0%: training was not stable")
+
+
 @pytest.mark.parametrize("count", [0, 1, 3])
 def test_a_few_epochs_show_no_trend(count: int) -> None:
     said = verdict(history([0.9] * count, [0.5] * count), best=1)

@@ -141,7 +141,7 @@ def test_10_a_disk_that_is_full_for_a_while_costs_the_saved_states_and_nothing_e
     experiment: Experiment, small_disk: Path, tmp_path: Path
 ) -> None:
     filler = small_disk / "filler"
-    # It is full from the second step to the sixth; states are saved after every one but the last.
+    # It is full for three steps in the midst of the run, which saves its state after every step.
     values = {
         "checkpoint_minutes": 1e-9,
         "set": {

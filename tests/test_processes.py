@@ -138,7 +138,9 @@ SLOW_WORDS = ("--epochs", "4", "--set", "sleeps.seconds=0.2")
 
 
 @pytest.mark.parametrize(
-    ("number", "whole_group"), [(signal.SIGINT, True), (signal.SIGTERM, False)], ids=str
+    ("number", "whole_group"),
+    [(signal.SIGINT, True), (signal.SIGTERM, True), (signal.SIGTERM, False)],
+    ids=str,
 )
 def test_9_the_first_signal_saves_the_run_in_training_and_the_same_command_goes_on(
     start: Callable[..., Bench],

@@ -150,6 +150,68 @@ def test_a_stopped_run_goes_on_to_the_same_bits(
     ]
 
 
+class Centred(nn.Module):
+    """A loss that remembers: cross-entropy of logits less their running mean."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(3))
+
+    def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
+        self.mean = 0.8 * self.mean + 0.2 * logits.detach().mean(0)
+        return functional.cross_entropy(logits - self.mean, labels)
+
+
+def test_a_loss_with_a_state_goes_on_as_well(tmp_path: Path) -> None:
+    data, val = batches(40), batches(12, 1)
+    path = tmp_path / "checkpoint.pt"
+    weights = []
+    for stopped in (False, True):
+        model = seeded()
+        loss = Centred()
+        what = job(model, adamw(model), loss=loss)
+        if stopped:
+            loss.register_forward_hook(lambda *arguments: interruption.request())
+            with pytest.raises(Interrupted):
+                run(what, data, val, path=path)
+            interruption.clear()
+            model = seeded()
+            what = job(model, adamw(model), loss=Centred())
+        run(what, data, val, path=path)
+        weights.append(model.state_dict())
+        path.unlink(missing_ok=True)
+    assert_same(*weights)
+
+
+def test_a_state_may_come_from_another_memory_layout(tmp_path: Path) -> None:
+    """torch's fused kernels for CPUs do not look at strides."""
+    data, val = batches(40), batches(12, 1)
+    path = tmp_path / "checkpoint.pt"
+    found = []
+    for layouts in ((torch.channels_last,), (torch.contiguous_format, torch.channels_last)):
+        for number, layout in enumerate(layouts):
+            interruption.clear()
+            torch.manual_seed(1)
+            model = nn.Sequential(
+                *(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Conv2d(4, 6, 3), nn.Flatten()),
+                nn.Linear(24, 3),
+            ).to(memory_format=layout)
+            optimizer = torch.optim.AdamW(model.parameters(), lr=0.01, fused=True)
+            is_last = number == len(layouts) - 1
+            loss = functional.cross_entropy if is_last else stop_at(5)
+            shaped = dataclasses.replace(data, memory_format=layout)
+            what = job(model, optimizer, loss=loss)
+            if is_last:
+                run(what, shaped, val, path=path)
+            else:
+                with pytest.raises(Interrupted):
+                    run(what, shaped, val, path=path)
+        found.append(model.state_dict())
+        path.unlink(missing_ok=True)
+    for name, tensor in found[0].items():
+        assert torch.allclose(tensor, found[1][name], atol=1e-5), name
+
+
 @pytest.mark.parametrize("step", [5, 12, 16])
 def test_mixed_images_and_a_schedule_that_looks_at_val_go_on_as_well(
     step: int, tmp_path: Path

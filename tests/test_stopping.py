@@ -14,6 +14,7 @@ from trainers import QUESTION, adamw, batches, job, network, run
 from bench import metrics
 from bench.engine.evaluation import Predictions
 from bench.engine.stopping import Selection
+from bench.errors import ConfigError
 from bench.specs import Task
 
 VAL = Predictions(QUESTION, np.arange(2), np.zeros(2), np.zeros(2), np.zeros((2, 3), np.float32))
@@ -102,6 +103,14 @@ def test_every_metric_that_may_select_is_computed_and_can_be_scored(task: Task) 
         assert (score < 0) == (name in metrics.LOWER_IS_BETTER)
     assert not metrics.can_select("n", task)
     assert not metrics.can_select("per_class", task)
+
+
+def test_a_metric_that_val_lacks_is_refused_and_not_taken_for_zero() -> None:
+    selection = Selection(monitor="acuracy")
+    told = r"`acuracy` .did you mean `accuracy`.*val has `log_loss`"
+    with pytest.raises(ConfigError, match=told):
+        follow(selection, [{"accuracy": 0.5}])
+    assert selection.epoch == 0
 
 
 @pytest.mark.parametrize("value", [None, math.nan])

@@ -423,3 +423,9 @@ def test_step_curves_are_kept_where_asked_for(
     assert not (folder / "steps.jsonl").exists()
     # Looking more often changes nothing of what is trained.
     assert plain.metrics == record.metrics
+
+
+def test_it_is_recorded_what_has_selected(experiment: Callable[..., Any]) -> None:
+    for values, expected in (({}, "accuracy"), ({"select": "last"}, None)):
+        [record] = experiment(**values).records
+        assert record.environment["selected_by"] == expected

@@ -119,7 +119,7 @@ def test_micro_batches_give_the_gradients_of_the_whole_batch(size: int) -> None:
         lambda module, inputs: seen.append(len(inputs[0])) if module.training else None
     )
     found = run(job(parts, momentum(parts), protocol={"micro_batch": size}), data, val)
-    assert max(seen) == size
+    assert max(seen) == -(-16 // -(-16 // size)) <= size
     assert sum(seen) == 48 * EPOCHS
     for name, tensor in parts.state_dict().items():
         assert torch.allclose(tensor, whole.state_dict()[name], atol=1e-5), name
@@ -140,7 +140,7 @@ def test_a_batch_that_fits_is_left_whole(size: int | None) -> None:
 def test_shares_add_up_to_the_batch() -> None:
     images = torch.arange(10.0)[:, None]
     parts = [*micro_batches(4, images, images * 2, images * 3)]
-    assert [len(part) for _, part, _, _ in parts] == [4, 4, 2]
+    assert [len(part) for _, part, _, _ in parts] == [4, 3, 3]
     assert sum(share for share, *_ in parts) == pytest.approx(1)
     joined: list[Tensor] = [torch.cat([part[i] for part in parts]) for i in (1, 2, 3)]
     assert all(torch.equal(found, images * n) for n, found in enumerate(joined, 1))

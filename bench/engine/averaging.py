@@ -22,8 +22,13 @@ class Averaging(Protocol):
     def after_step(self) -> None:
         """Take note of the weights after a training step."""
 
-    def after_epoch(self, epoch: int, images: Iterable[Tensor]) -> None:
-        """Take note of the weights after an epoch, from 1; `images` are those trained on."""
+    def after_epoch(self, epoch: int, images: Iterable[Tensor]) -> bool:
+        """Take note of the weights after an epoch and return whether that took its time.
+
+        Args:
+            epoch: from 1.
+            images: those trained on, batch by batch, not augmented.
+        """
 
     def state(self) -> dict[str, Any]:
         """Return what a resumed run needs."""
@@ -41,8 +46,9 @@ class LastWeights:
     def after_step(self) -> None:
         """Nothing is to be noted."""
 
-    def after_epoch(self, epoch: int, images: Iterable[Tensor]) -> None:
+    def after_epoch(self, epoch: int, images: Iterable[Tensor]) -> bool:
         """Nothing is to be noted."""
+        return False
 
     def state(self) -> dict[str, Any]:
         """Return nothing."""
@@ -84,8 +90,9 @@ class MovingAverage:
             average.copy_(current)
         self._steps += 1
 
-    def after_epoch(self, epoch: int, images: Iterable[Tensor]) -> None:
+    def after_epoch(self, epoch: int, images: Iterable[Tensor]) -> bool:
         """Nothing is to be noted."""
+        return False
 
     def state(self) -> dict[str, Any]:
         """Return the average."""
@@ -123,12 +130,14 @@ class LastEpochs:
     def after_step(self) -> None:
         """Nothing is to be noted."""
 
-    def after_epoch(self, epoch: int, images: Iterable[Tensor]) -> None:
+    def after_epoch(self, epoch: int, images: Iterable[Tensor]) -> bool:
         """Take the weights into the mean."""
-        if epoch > self._start:
-            self._average.update_parameters(self._model)
-            if self._normalises:
-                update_bn(images, self._average.module)
+        if epoch <= self._start:
+            return False
+        self._average.update_parameters(self._model)
+        if self._normalises:
+            update_bn(images, self._average.module)
+        return True
 
     def state(self) -> dict[str, Any]:
         """Return the mean."""

@@ -7,7 +7,6 @@ that somebody has put there cannot run code.
 from __future__ import annotations
 
 import pickle
-import random
 import sys
 import time
 import warnings
@@ -15,7 +14,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from bench import files
@@ -51,16 +49,22 @@ class Checkpoints:
         long_ago = time.perf_counter() - self._last >= SHORTEST_SECONDS
         return long_ago or interruption.requested()
 
-    def save(self, state: Mapping[str, Any]) -> None:
-        """Replace the saved state; a disk that is full costs the state, not the run."""
+    def save(self, state: Mapping[str, Any]) -> bool:
+        """Replace the saved state and return whether that is done.
+
+        A disk that is full costs the state, not the run.
+        """
+        saved = False
         if self._path is not None:
             content = {"schema": SCHEMA, "run": self._run, **state}
             try:
                 with files.atomic_open(self._path) as file:
                     torch.save(content, file)
+                saved = True
             except (StoreError, RuntimeError) as error:
                 print(f"could not save the state of the run: {error}", file=sys.stderr)
         self._last = time.perf_counter()
+        return saved
 
     def load(self) -> dict[str, Any] | None:
         """Return the saved state; None where there is none, or none that this run can use."""
@@ -82,26 +86,7 @@ class Checkpoints:
             return None
         return dict(content)
 
-
-def random_state(device: str) -> dict[str, Any]:
-    """Return the state of every generator that a run may draw from."""
-    version, numbers, gauss = random.getstate()
-    name, keys, position, has_gauss, cached = np.random.get_state(legacy=True)
-    assert isinstance(keys, np.ndarray)
-    return {
-        "python": [version, list(numbers), gauss],
-        "numpy": [name, torch.from_numpy(keys.astype(np.int64)), position, has_gauss, cached],
-        "torch": torch.get_rng_state(),
-        "cuda": torch.cuda.get_rng_state() if device == "cuda" else None,
-    }
-
-
-def restore_random_state(state: Mapping[str, Any]) -> None:
-    """Set every generator to what `random_state` returned."""
-    version, numbers, gauss = state["python"]
-    random.setstate((version, tuple(numbers), gauss))
-    name, keys, position, has_gauss, cached = state["numpy"]
-    np.random.set_state((name, keys.numpy().astype(np.uint32), position, has_gauss, cached))
-    torch.set_rng_state(state["torch"])
-    if state["cuda"] is not None:
-        torch.cuda.set_rng_state(state["cuda"])
+    def remove(self) -> None:
+        """Remove the saved state."""
+        if self._path is not None:
+            self._path.unlink(missing_ok=True)

@@ -17,8 +17,7 @@ import torch
 from torch import nn
 
 from bench.engine import device as devices
-from bench.engine import measured
-from bench.engine.profiling import kept_generators
+from bench.engine import generators, measured
 
 SHARE = 0.05
 """Part of a run's steps that the trial may take; a run too short for one goes without.
@@ -70,7 +69,7 @@ def choose(
         if found is not None:
             return LAYOUTS[found["memory_format"]]
         try:
-            with kept_generators(device):
+            with generators.kept(device):
                 found = _try(build, shape, device, precision, min(rounds, MOST_ROUNDS))
         # Whatever is wrong with the model, the run itself will say it better.
         except (Exception, SystemExit):

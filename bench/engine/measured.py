@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from bench import cache, files
+from bench import cache, files, hardware
 from bench.engine import device as devices
 from bench.errors import StoreError
 from bench.provenance import LIBRARIES, component_source, library_version
@@ -22,6 +22,8 @@ from bench.registry import Offer
 
 FORMAT = 1
 """Raised whenever something is measured in another way, so that old numbers no longer count."""
+PATIENCE_SECONDS = 60.0
+"""How long another process may take for the same before this one goes on by itself."""
 _known: dict[Path, dict[str, Any]] = {}
 
 
@@ -47,6 +49,8 @@ def subject_of(
         "classes": classes,
         "device": device,
         "device_name": devices.name(device),
+        "processor": hardware.cpu_name(),
+        "cores": hardware.cpu_count(),
         "precision": precision,
         "threads": threads,
         "mode": str(spec.mode),
@@ -91,8 +95,9 @@ def keep(
 def alone(kind: str, subject: Mapping[str, Any]) -> Iterator[None]:
     """Keep other processes from measuring the same meanwhile, where the cache can be written."""
     with contextlib.ExitStack() as stack:
-        with contextlib.suppress(StoreError, OSError):
-            stack.enter_context(files.lock(_place(kind, subject).with_suffix(".lock")))
+        with contextlib.suppress(StoreError, OSError):  # a timeout is one
+            lock = files.lock(_place(kind, subject).with_suffix(".lock"))
+            stack.enter_context(lock.acquire(timeout=PATIENCE_SECONDS))
         yield
 
 

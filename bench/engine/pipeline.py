@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -72,15 +72,15 @@ class Batches:
         # Not waited for: the device reads in the order in which it is asked.
         rows = order.to(self.labels.device, non_blocking=True)
         if self.augmenter is None:
-            for indices, images in zip(rows, self.stream(order), strict=True):
-                labels = self.labels[indices]
+            for labels, images in zip(self._labels_of(rows), self.stream(order), strict=True):
                 yield images, labels, labels
             return
         ids = torch.from_numpy(self.ids).to(self.labels.device, non_blocking=True)
         if not self.augmenter.mixes:
-            for indices, images in zip(rows, self.images.stream(order), strict=True):
+            taken = zip(rows, self._labels_of(rows), self.images.stream(order), strict=True)
+            for indices, labels, images in taken:
                 images = self.augmenter.augment(self.sized(images), ids[indices], epoch)
-                yield self.normalised(images), self.labels[indices], self.labels[indices]
+                yield self.normalised(images), labels, labels
             return
         partners = torch.stack([self.augmenter.partners(ids[indices], epoch) for indices in rows])
         both = torch.cat([rows, partners], 1)
@@ -92,6 +92,12 @@ class Batches:
             share = share.view(-1, 1)
             targets = share * self.shares(own) + (1 - share) * self.shares(other)
             yield self.normalised(mixed), targets, self.labels[own]
+
+    def _labels_of(self, rows: Tensor) -> Iterable[Tensor]:
+        """Return the labels of each row: of all at once, where an image has one number only."""
+        if self.labels.ndim == 1:
+            return self.labels[rows].unbind()
+        return (self.labels[indices] for indices in rows)
 
     def shares(self, indices: Tensor) -> Tensor:
         """Return labels as float32 (B, C), of which mixtures can be made."""

@@ -8,21 +8,19 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import random
 import statistics
 import time
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode, flop_registry
 
 from bench.engine import device as devices
-from bench.engine import evaluation, measured, memory
+from bench.engine import evaluation, generators, measured, memory
 from bench.engine.pipeline import Batches
 
 WARM_UPS = 3
@@ -115,21 +113,6 @@ def profile(
 
 
 @contextlib.contextmanager
-def kept_generators(device: str) -> Iterator[None]:
-    """Leave every generator that a model might draw from as it was."""
-    python, numpy_state, cpu = random.getstate(), np.random.get_state(), torch.get_rng_state()
-    cuda = torch.cuda.get_rng_state() if device == "cuda" else None
-    try:
-        yield
-    finally:
-        random.setstate(python)
-        np.random.set_state(numpy_state)
-        torch.set_rng_state(cpu)
-        if cuda is not None:
-            torch.cuda.set_rng_state(cuda)
-
-
-@contextlib.contextmanager
 def _unchanged(model: nn.Module, device: str) -> Iterator[None]:
     """Put a model into evaluation mode, and leave its modes and buffers as they were.
 
@@ -140,7 +123,7 @@ def _unchanged(model: nn.Module, device: str) -> Iterator[None]:
     with torch.inference_mode():
         buffers = {name: (buffer, buffer.clone()) for name, buffer in model.named_buffers()}
     try:
-        with kept_generators(device):
+        with generators.kept(device):
             yield
     finally:
         for module, training in modes:

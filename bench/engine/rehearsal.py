@@ -41,6 +41,10 @@ def rehearse(spec: RunSpec, workers: int) -> dict[str, Any]:
             logits = job.model(data.val.gather(torch.arange(few)))
     sizing.check_logits(logits, few, classes, where["model"])
     devices.synchronize(job.device)
+    evaluated = time.perf_counter() - start
+    if job.selection.monitor is not None:
+        said = evaluation.predict(job.model, data.val, job.question, job.device, job.precision)
+        job.selection.check(said.metrics())
     return {
         "input_size": data.size,
         "task": str(data.question.task),
@@ -51,7 +55,7 @@ def rehearse(spec: RunSpec, workers: int) -> dict[str, Any]:
         "classes": classes,
         "parameters": sum(p.numel() for p in job.model.parameters()),
         "step_seconds": min(seconds),
-        "evaluation_seconds_per_image": (time.perf_counter() - start) / few,
+        "evaluation_seconds_per_image": evaluated / few,
         "steps_per_epoch": data.steps_per_epoch,
         "val_items": data.counts["val"],
         "test_items": data.counts["test"],

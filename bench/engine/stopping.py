@@ -13,6 +13,9 @@ from torch import Tensor, nn
 
 from bench import metrics
 from bench.engine.evaluation import Predictions
+from bench.errors import ConfigError
+from bench.specs import Task
+from bench.text import did_you_mean, listing
 
 
 @dataclass
@@ -44,6 +47,7 @@ class Selection:
         self, epoch: int, val: Predictions, val_metrics: Mapping[str, Any], network: nn.Module
     ) -> float:
         """Take note of an epoch, of which `network` has the weights, and return its score."""
+        self.check(val_metrics)
         score = metrics.score(val_metrics, self.monitor)
         # Of equals the lowest log loss: accuracies tie on small val splits.
         among_equals = 0.0 if self.monitor else -float(val_metrics["log_loss"])
@@ -59,6 +63,21 @@ class Selection:
             if self.select == "best":
                 self.weights = copy.deepcopy(network.state_dict())
         return score
+
+    def check(self, val_metrics: Mapping[str, Any]) -> None:
+        """Raise ConfigError unless the metric that decides is among these."""
+        if self.monitor is not None and self.monitor not in val_metrics:
+            known = [name for name, value in val_metrics.items() if isinstance(value, float)]
+            raise ConfigError(
+                f"`monitor` is `{self.monitor}`{did_you_mean(self.monitor, known)}, but val has "
+                f"{listing(known)}"
+            )
+
+    def by(self, task: Task) -> str | None:
+        """Return the metric that decides; None where the last epoch is taken, whatever it is."""
+        if self.select == "last" and self.patience is None:
+            return None
+        return self.monitor or metrics.PRIMARY[task]
 
     @property
     def exhausted(self) -> bool:

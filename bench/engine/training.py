@@ -17,8 +17,9 @@ from torch import Tensor, nn
 from bench.engine import device as devices
 from bench.engine import evaluation, interruption
 from bench.engine.averaging import Averaging
-from bench.engine.checkpoint import Checkpoints, random_state, restore_random_state
+from bench.engine.checkpoint import Checkpoints
 from bench.engine.clock import Clock
+from bench.engine.generators import random_state, restore_random_state
 from bench.engine.interruption import Interrupted
 from bench.engine.pipeline import Batches, epoch_order
 from bench.engine.rates import LearningRates
@@ -26,6 +27,8 @@ from bench.engine.stopping import Selection
 from bench.engine.updates import Gradients, micro_batches
 from bench.records import EpochMetrics, StepMetrics
 
+COUNTED_TOGETHER = 32
+"""Parts of batches whose logits are kept until their hits are counted."""
 LossFunction = Callable[[Tensor, Tensor], Tensor]
 Report = Callable[[EpochMetrics | StepMetrics], None]
 
@@ -41,20 +44,31 @@ class Progress:
     Attributes:
         step: steps of the epoch under way that are done.
         losses: of this epoch, one a part of a batch, weighted by its share of the batch.
-        hits: of this epoch, whether each image was told right, one tensor a part.
+        hits: of this epoch, whether each image was told right, as far as counted.
+        answers: logits and labels of the parts that are not counted yet.
         seconds: of this epoch's steps.
         history: the epochs that are finished.
         points: of the step curves, so far.
         resumed: how often the run has gone on from a saved state.
+        shared: whether the machine was shared with other runs, now or before.
     """
 
     step: int = 0
     losses: list[Tensor] = field(default_factory=list)
     hits: list[Tensor] = field(default_factory=list)
+    answers: list[tuple[Tensor, Tensor]] = field(default_factory=list)
     seconds: float = 0.0
     history: list[EpochMetrics] = field(default_factory=list)
     points: list[StepMetrics] = field(default_factory=list)
     resumed: int = 0
+    shared: bool = False
+
+    def count_hits(self, question: evaluation.Question) -> None:
+        """Tell right from wrong in many parts at once: a small operation costs as much."""
+        if self.answers:
+            logits, labels = (torch.cat(tensors) for tensors in zip(*self.answers, strict=True))
+            self.hits.append(question.hits(logits, labels))
+            self.answers.clear()
 
 
 @dataclass
@@ -86,6 +100,7 @@ class Training:
     def state(self, clock: Clock) -> dict[str, Any]:
         """Return all that a run needs to go on as if it had never stopped."""
         progress = self.progress
+        progress.count_hits(self.question)
         return {
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -100,6 +115,8 @@ class Training:
             "history": [metrics.to_dict() for metrics in progress.history],
             "points": [point.to_dict() for point in progress.points],
             "resumed": progress.resumed,
+            "shared": progress.shared,
+            "loss": self.loss.state_dict() if isinstance(self.loss, nn.Module) else None,
         }
 
     def restore(self, state: Mapping[str, Any], clock: Clock) -> None:
@@ -107,6 +124,8 @@ class Training:
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         _lay_out_as_weights(self.optimizer)
+        if isinstance(self.loss, nn.Module):
+            self.loss.load_state_dict(state["loss"])
         self.averaging.restore(state["averaging"])
         self.selection.restore(state["selection"], self.question)
         losses, hits = state["losses"], state["hits"]
@@ -118,9 +137,10 @@ class Training:
             history=[EpochMetrics(**metrics) for metrics in state["history"]],
             points=[StepMetrics(**point) for point in state["points"]],
             resumed=state["resumed"] + 1,
+            shared=self.progress.shared or state["shared"],
         )
-        clock.resume(state["spent"])
         restore_random_state(state["random"])
+        clock.resume(state["spent"])
 
 
 def train(
@@ -163,10 +183,12 @@ def train(
                 loss.backward()
                 # Kept on the device: fetching a number here would stop it at every step.
                 now.losses.append(loss.detach())
-                now.hits.append(job.question.hits(logits.detach(), label))
+                now.answers.append((logits.detach(), label))
             job.gradients.adjust()
             optimizer.step()
             job.averaging.after_step()
+            if len(now.answers) >= COUNTED_TOGETHER:
+                now.count_hits(job.question)
             now.step += 1
             point = job.log_steps and ((epoch - 1) * len(order) + now.step) % job.log_steps == 0
             save = now.step < len(order) and checkpoints.due()
@@ -180,11 +202,14 @@ def train(
                     clock.mark("evaluation_seconds")
                 if save:
                     _save(job, clock, checkpoints, f"in epoch {epoch}, after step {now.step}")
+        now.count_hits(job.question)
         now.seconds += clock.mark("train_seconds")
 
         _check_loss(now, epoch)
         with devices.autocast(job.device, job.precision):
-            job.averaging.after_epoch(epoch, train_data.stream(order))
+            rows = order if job.micro_batch is None else _rows(order, job.micro_batch)
+            if job.averaging.after_epoch(epoch, train_data.stream(rows)):
+                clock.mark("averaging_seconds")
         network = job.averaging.evaluated
         val = evaluation.predict(network, val_data, job.question, job.device, job.precision)
         val_metrics = val.metrics()
@@ -204,8 +229,12 @@ def train(
             steps=epoch * len(order),
             val_score=score,
         )
-        finished = [*now.history, metrics]
-        job.progress = Progress(history=finished, points=now.points, resumed=now.resumed)
+        job.progress = Progress(
+            history=[*now.history, metrics],
+            points=now.points,
+            resumed=now.resumed,
+            shared=now.shared,
+        )
         clock.mark("evaluation_seconds")
         report(metrics)
         clock.mark("reporting_seconds")
@@ -224,8 +253,16 @@ def _lay_out_as_weights(optimizer: torch.optim.Optimizer) -> None:
     """
     for parameter, state in optimizer.state.items():
         for name, value in state.items():
-            if isinstance(value, Tensor) and value.shape == parameter.shape:
+            alike = isinstance(value, Tensor) and value.shape == parameter.shape
+            if alike and parameter.ndim > 1:  # what has one dimension lies in one way only
                 state[name] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
+
+
+def _rows(order: Tensor, size: int) -> Tensor:
+    """Return an epoch's items in rows of at most `size`; a few that fill no row are left out."""
+    count = order.numel()
+    width = min(size, count)
+    return order.flatten()[: count // width * width].view(-1, width)
 
 
 def _check_loss(now: Progress, epoch: int) -> None:
@@ -241,10 +278,11 @@ def _mean_loss(now: Progress, steps: int) -> float:
 
 def _save(job: Training, clock: Clock, checkpoints: Checkpoints, when: str) -> None:
     """Save the state of a run, and end it if that is wanted."""
-    checkpoints.save(job.state(clock))
+    saved = checkpoints.save(job.state(clock))
     clock.mark("checkpoint_seconds")
     if interruption.requested():
-        raise Interrupted(f"stopped {when}; the same command goes on from there")
+        then = "goes on from there" if saved else "starts it anew: its state could not be saved"
+        raise Interrupted(f"stopped {when}; the same command {then}")
 
 
 def _point(
@@ -252,6 +290,7 @@ def _point(
 ) -> StepMetrics:
     """Return a point of the step curves: the mean since the last one, and val as it is now."""
     now = job.progress
+    now.count_hits(job.question)
     steps = min(now.step, job.log_steps or 1)
     parts = len(now.losses) // now.step
     network = job.averaging.evaluated

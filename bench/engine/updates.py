@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -81,6 +82,8 @@ def micro_batches(
 def _parts(
     size: int, images: Tensor, targets: Tensor, labels: Tensor
 ) -> Iterator[tuple[float, Tensor, Tensor, Tensor]]:
-    parts = zip(images.split(size), targets.split(size), labels.split(size), strict=True)
-    for part, target, label in parts:
+    # Of nearly equal size: a rest of a single image would break batch normalisation.
+    count = math.ceil(len(images) / size)
+    split = (tensor.tensor_split(count) for tensor in (images, targets, labels))
+    for part, target, label in zip(*split, strict=True):
         yield len(part) / len(images), part, target, label

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import io
+import sys
 import time
 import traceback
 from collections import ChainMap
@@ -23,7 +24,6 @@ import torch._dynamo  # torch's optimizers import it at first use; here a warm s
 from torch import nn
 
 from bench import datastore, downloads, files, intake
-from bench import metrics as metrics_of
 from bench.engine import device as devices
 from bench.engine import evaluation, interruption, memory, profiling
 from bench.engine.checkpoint import Checkpoints
@@ -147,12 +147,8 @@ def _run(payload: dict[str, Any], emit: Emit) -> dict[str, Any]:
     saved = Path(payload["checkpoint"]) if payload["checkpoint"] else None
     checkpoints = Checkpoints(saved, spec.id, payload["checkpoint_minutes"])
 
-    setup = set_up(spec, payload["workers"], rehearsal=False)
+    setup = _resumed(spec, payload["workers"], checkpoints, clock)
     job, data = setup.job, setup.data
-    clock.device = job.device
-    state = checkpoints.load()
-    if state is not None:
-        job.restore(state, clock)
     earlier = sum(clock.parts.values())
     clock.mark("setup_seconds")
 
@@ -197,6 +193,23 @@ def _run(payload: dict[str, Any], emit: Emit) -> dict[str, Any]:
         "profile": profile,
         "environment": _environment(spec, setup, payload["workers"], threshold),
     }
+
+
+def _resumed(spec: RunSpec, workers: int, checkpoints: Checkpoints, clock: Clock) -> Setup:
+    """Return a run's parts, with the state they were saved in if there is one."""
+    setup = set_up(spec, workers, rehearsal=False)
+    setup.job.progress.shared = workers > 1
+    clock.device = setup.job.device
+    state = checkpoints.load()
+    if state is None:
+        return setup
+    try:
+        setup.job.restore(state, clock)
+    except Exception as error:  # whatever a component makes of a state that is not its own
+        print(f"its saved state is not used, the run starts anew: {error}", file=sys.stderr)
+        checkpoints.remove()
+        return _resumed(spec, workers, checkpoints, clock)
+    return setup
 
 
 @contextlib.contextmanager
@@ -275,9 +288,9 @@ def _environment(
         **devices.environment(job.device, setup.threads, job.precision, spec.mode),
         "memory_format": str(data.train.memory_format).removeprefix("torch."),
         "workers": workers,
-        "shared_device": workers > 1,
+        "shared_device": job.progress.shared,
         "task": str(data.question.task),
-        "selected_by": spec.protocol["monitor"] or metrics_of.PRIMARY[data.question.task],
+        "selected_by": job.selection.by(data.question.task),
         "train_loss_is_log_loss": _is_log_loss(job, data),
         "classes": list(data.question.classes),
         "threshold": threshold,
@@ -300,7 +313,10 @@ def _is_log_loss(job: Training, data: RunData) -> bool:
     labels = data.train.labels[:64]
     shape = (len(labels), len(job.question.classes))
     logits = torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(job.device)
-    return bool(torch.isclose(job.loss(logits, labels), job.question.log_loss(logits, labels)))
+    try:
+        return bool(torch.isclose(job.loss(logits, labels), job.question.log_loss(logits, labels)))
+    except Exception:  # a loss of a plugin may want what it gets in training
+        return False
 
 
 _JOBS: dict[JobKind, Callable[[dict[str, Any], Emit], dict[str, Any]]] = {

@@ -29,6 +29,7 @@ GRACE_SECONDS = 2.0
 SPIN_COUNT = "3000"
 ENGINE = "bench.engine.worker"
 SERVER = "bench_local.server"
+SERVING = "bench_local.serving"
 _server_modules: list[str] = []
 """What the server was started with; it outlives a pool, and later pools cannot add to it."""
 
@@ -92,7 +93,7 @@ class Pool:
         if not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & os.environ.keys():
             os.environ["GOMP_SPINCOUNT"] = SPIN_COUNT
         self._context: ForkServerContext = multiprocessing.get_context("forkserver")
-        self._preload = [*dict.fromkeys([SERVER, *preload, ENGINE])]
+        self._preload = [*dict.fromkeys([SERVER, *preload, ENGINE, SERVING])]
         self._context.set_forkserver_preload(self._preload)
         if not _server_modules:
             _server_modules.extend(self._preload)

@@ -53,7 +53,10 @@ def weigher(class_counts: Sequence[int], balance: float, where: str) -> Callable
     # Copied to a device once: a copy in every step would make the device wait.
     @functools.cache
     def weights(device: torch.device) -> Tensor:
-        return torch.tensor(values, dtype=torch.float32, device=device)
+        held = torch.tensor(values, dtype=torch.float32)
+        if device.type == "cuda":  # from pinned memory, for which the device need not be waited for
+            return held.pin_memory().to(device, non_blocking=True)
+        return held.to(device)
 
     def weigh(labels: Tensor) -> Tensor:
         if labels.ndim == 1:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from torch import nn
+    from torch.optim import SGD
 
 
 def fused(model: nn.Module) -> bool | None:
@@ -32,3 +33,18 @@ def fused(model: nn.Module) -> bool | None:
 
     is_sparse = any(getattr(module, "sparse", False) is True for module in model.modules())
     return True if not is_sparse and all(map(fits, model.parameters())) else None
+
+
+def with_velocities(optimizer: SGD) -> SGD:
+    """Give a fused optimizer with momentum its velocities, all of them 0, before the first step.
+
+    torch makes each at the first gradient of its weight, and its fused kernel takes none or all: a
+    layer that is left out of some steps would end the run. From 0 the first step is the same.
+    """
+    import torch
+
+    for group in optimizer.param_groups:
+        if group["fused"] and group["momentum"]:
+            for parameter in group["params"]:
+                optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+    return optimizer

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import bench
-from bench_optim.kernels import fused
+from bench_optim.kernels import fused, with_velocities
 
 if TYPE_CHECKING:
     from torch import nn
@@ -30,13 +30,14 @@ def build(
     """
     from torch.optim import SGD
 
-    return SGD(
+    optimizer = SGD(
         model.parameters(),
         lr=lr,
         momentum=momentum,
         weight_decay=weight_decay,
         fused=fused(model),
     )
+    return with_velocities(optimizer)
 
 
 def suggest(trial: Any) -> dict[str, Any]:

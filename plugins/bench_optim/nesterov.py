@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import bench
-from bench_optim.kernels import fused
+from bench_optim.kernels import fused, with_velocities
 
 if TYPE_CHECKING:
     from torch import nn
@@ -36,7 +36,7 @@ def build(
         raise bench.ConfigError(
             f"optimizer `nesterov`: `momentum` is {momentum}; give a value above 0, or use `sgd`"
         )
-    return SGD(
+    optimizer = SGD(
         model.parameters(),
         lr=lr,
         momentum=momentum,
@@ -44,6 +44,7 @@ def build(
         nesterov=True,
         fused=fused(model),
     )
+    return with_velocities(optimizer)
 
 
 def suggest(trial: Any) -> dict[str, Any]:
