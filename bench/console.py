@@ -270,6 +270,9 @@ def plan_summary(planned: Sequence[PlannedRun], workers: int) -> str:
         return f"{text}, all finished before"
     if len(open_runs) < len(planned):
         text += f", {len(planned) - len(open_runs)} finished before"
+    begun = sum(run.begun for run in open_runs)
+    if begun:
+        text += f", {begun} begun before and continued"
     device = open_runs[0].spec.device
     total = estimate.total_seconds([run.seconds for run in open_runs], device, workers)
     return f"{text}, about {duration(total)} on {device}"

@@ -25,6 +25,7 @@ class PlannedRun:
     Attributes:
         spec: with its key, where the dataset's fingerprint is already known.
         cached: finished before; nothing is left to do.
+        begun: stopped before; it goes on from the state that it has saved.
         seconds: estimate of what is left, worker start not included.
         data: what is known of the dataset's size.
         parameters: of the model, as far as known.
@@ -35,6 +36,7 @@ class PlannedRun:
     seconds: float
     data: DatasetHints | None
     parameters: int | None
+    begun: bool = False
 
     def disk_bytes(self, keep: str) -> float:
         """Return what the run will add to the results folder, at most.
@@ -72,7 +74,7 @@ def forecast(
             fingerprints[source] = stored
             known[source] = _hints(stored) if stored else _hinted(dataset, spec)
         stored, hints = fingerprints[source], known[source]
-        cached = False
+        cached = begun = False
         if stored is not None:
             asked = (source, canonical(spec.protocol))
             if asked not in viewed:
@@ -82,9 +84,10 @@ def forecast(
             spec = provenance.complete(spec, registry, content, names[spec.device])
             record = None if rerun else store.read(spec.id)
             cached = record is not None and record.status is RunStatus.OK
+            begun = not cached and store.checkpoint(spec.id).exists()
         seconds = 0.0 if cached else estimate_seconds(spec, model.hints, hints, history)
         parameters = model.hints.parameters if model.hints else None
-        result.append(PlannedRun(spec, cached, seconds, hints, parameters))
+        result.append(PlannedRun(spec, cached, seconds, hints, parameters, begun))
     return result
 
 

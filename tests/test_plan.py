@@ -8,8 +8,9 @@ import pytest
 from samples import add_plugin, load_nothing, make_record
 
 import bench
-from bench import datastore
+from bench import datastore, files
 from bench.config import ExperimentConfig, parse_set
+from bench.console import plan_summary
 from bench.errors import AmbiguousNameError, ConfigError, PluginError, UnknownNameError, UsageError
 from bench.forecast import forecast, resolve_again
 from bench.plan import Plan, plan
@@ -433,6 +434,11 @@ def test_forecast_knows_what_is_done(
 
     after = forecast(specs, registry, store)
     assert [run.cached for run in after] == [True, False, False]
+    assert not any(run.begun for run in after)
+    files.write_bytes(store.checkpoint(second.spec.id), b"its state")
+    continued = forecast(specs, registry, store)
+    assert [run.begun for run in continued] == [False, True, False]
+    assert "3 runs, 1 finished before, 1 begun before and continued" in plan_summary(continued, 1)
     assert after[0].seconds == 0
     assert min(run.seconds for run in after[1:]) > 0
     assert [run.cached for run in forecast(specs, registry, store, rerun=True)] == [False] * 3

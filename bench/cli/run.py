@@ -90,7 +90,12 @@ def _print_plan(planned: list[PlannedRun], config: ExperimentConfig, as_json: bo
     disk = sum(run.disk_bytes(config.keep) for run in planned if not run.cached)
     if as_json:
         rows = [
-            {**run.spec.to_dict(), "cached": run.cached, "estimated_seconds": run.seconds}
+            {
+                **run.spec.to_dict(),
+                "cached": run.cached,
+                "begun": run.begun,
+                "estimated_seconds": run.seconds,
+            }
             for run in planned
         ]
         print_json({"schema": 1, "runs": rows, "disk_bytes": disk})
