@@ -25,7 +25,7 @@ from bench.text import did_you_mean, listing, one_line
 class ExperimentConfig(BaseModel):
     """One experiment: which cells, how often, where and under which protocol."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     datasets: tuple[str, ...] = Field((), description="datasets to train on")
     models: tuple[str, ...] = Field((), description="models to compare")

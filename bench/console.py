@@ -36,11 +36,16 @@ PROGRESS_SECONDS = 10.0
 
 @dataclass
 class _Active:
-    """A run on the live table."""
+    """A run on the live table.
+
+    Attributes:
+        before: epochs that an earlier attempt at the run had finished.
+    """
 
     spec: RunSpec
     started: float
     metrics: EpochMetrics | None = None
+    before: int = 0
 
 
 class Console:
@@ -135,6 +140,8 @@ class Console:
         """Update a run's row, or print a line."""
         active = self._active.get(run.id)
         if active is not None:
+            if active.metrics is None:
+                active.before = metrics.epoch - 1
             active.metrics = metrics
         if self._live is None and active is not None:
             self.message(
@@ -177,7 +184,9 @@ class Console:
         if metrics is None:
             return "–"
         spent = time.monotonic() - active.started
-        return duration(spent / metrics.epoch * (metrics.epochs - metrics.epoch))
+        # A run that goes on from a saved state has epochs that were trained before.
+        done = metrics.epoch - active.before
+        return duration(spent / done * (metrics.epochs - metrics.epoch))
 
     def _preparation(self) -> Table:
         """Return a bar for each dataset that is being read."""
@@ -242,6 +251,12 @@ def plan_table(planned: Sequence[PlannedRun]) -> Table:
     cells: dict[str, list[PlannedRun]] = {}
     for run in planned:
         cells.setdefault(run.spec.cell, []).append(run)
+    shown = ("epochs", "batch_size", "schedule")
+    varying = [
+        name
+        for name in planned[0].spec.protocol
+        if name not in shown and len({repr(run.spec.protocol[name]) for run in planned}) > 1
+    ]
     for runs in list(cells.values())[:MAX_PLAN_ROWS]:
         spec = runs[0].spec
         seconds = sum(run.seconds for run in runs)
@@ -250,8 +265,13 @@ def plan_table(planned: Sequence[PlannedRun]) -> Table:
             spec.dataset.name,
             spec.model.name,
             _optimizer(spec),
-            f"{spec.protocol['epochs']} epochs, batch {spec.protocol['batch_size']}, "
-            f"{spec.protocol['schedule']}",
+            ", ".join(
+                [
+                    f"{spec.protocol['epochs']} epochs, batch {spec.protocol['batch_size']}",
+                    str(spec.protocol["schedule"]),
+                    *(f"{name.replace('_', '-')} {spec.protocol[name]}" for name in varying),
+                ]
+            ),
             str(len(runs)),
             f"{cached} of {len(runs)}" if cached else "–",
             duration(seconds) if seconds else "–",

@@ -249,6 +249,11 @@ def _protocols(
                 f"loss `{loss.name}` is not for a {task} task, as dataset `{dataset.name}` is; "
                 f"leave `--loss` out or choose among {listing(fit)}"
             )
+        if fields["warmup"] > fields["epochs"]:
+            raise UsageError(
+                f"`warmup` takes {fields['warmup']:g} epochs and a run has {fields['epochs']}; "
+                "give less"
+            )
         monitor = fields["monitor"]
         possible = [task] if task else list(Task)
         if monitor and not any(metrics.can_select(monitor, each) for each in possible):

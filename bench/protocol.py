@@ -25,7 +25,7 @@ COMPANIONS: dict[str, tuple[Callable[[Mapping[str, Any]], bool], str]] = {
 class Protocol(BaseModel):
     """How a run is trained, beyond its components. Rows are ranked within one protocol."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     epochs: int = Field(10, ge=1, description="passes over the training data")
     batch_size: int = Field(64, ge=1, description="images in a training step")
@@ -171,6 +171,14 @@ class Protocol(BaseModel):
         return tuple(parts)
 
 
+def is_in_use(name: str, protocol: Mapping[str, Any]) -> bool:
+    """Return whether a field does anything in a protocol; one of another version may lack some."""
+    try:
+        return name not in COMPANIONS or COMPANIONS[name][0](protocol)
+    except KeyError:
+        return True
+
+
 def check_in_use(given: Iterable[str], protocols: Sequence[Mapping[str, Any]]) -> None:
     """Refuse fields that were given and do nothing in any of the protocols.
 
@@ -179,8 +187,8 @@ def check_in_use(given: Iterable[str], protocols: Sequence[Mapping[str, Any]]) -
     """
     for name in given:
         if name in COMPANIONS:
-            is_used, flag = COMPANIONS[name]
-            if not any(map(is_used, protocols)):
+            flag = COMPANIONS[name][1]
+            if not any(is_in_use(name, protocol) for protocol in protocols):
                 spelt = name.replace("_", "-")
                 raise UsageError(f"`{spelt}` does nothing here; it goes with {flag}")
 

@@ -293,6 +293,9 @@ class Runner:
             self._notify("run_started", run=spec)
 
         def epoch(data: dict[str, Any]) -> None:
+            if "note" in data:
+                self._observer.message(f"{spec.label}: {data['note']}")
+                return
             self._notify("epoch_finished", run=spec, metrics=EpochMetrics(**data))
 
         def ended(status: RunStatus, error: str, facts: dict[str, Any]) -> None:

@@ -217,9 +217,12 @@ def resolvable_gap(accuracy: float, n: int) -> float:
     """Return the smallest difference in accuracy that `n` test items can resolve with one seed.
 
     The half-width of the interval of a difference of two such proportions, taken as independent;
-    networks that mostly err on the same items can be told apart at somewhat less.
+    networks that mostly err on the same items can be told apart at somewhat less. As Agresti and
+    Caffo (2000) have it, each proportion gets one item right and one wrong on top, without which
+    the interval of a proportion of 1 would have no width.
     """
-    return _normal_quantile() * math.sqrt(2 * accuracy * (1 - accuracy) / n)
+    kept = (accuracy * n + 1) / (n + 2)
+    return _normal_quantile() * math.sqrt(2 * kept * (1 - kept) / (n + 2))
 
 
 def _normal_quantile() -> float:

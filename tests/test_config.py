@@ -410,3 +410,10 @@ def test_fractions_and_classes_are_read_from_words() -> None:
 def test_the_path_of_a_source_may_hold_a_comma_in_a_list() -> None:
     assert ExperimentConfig.create({"datasets": ["folder:a,b"]}).datasets == ("folder:a,b",)
     assert ExperimentConfig.create({"datasets": "folder:a,b"}).datasets == ("folder:a", "b")
+
+
+@pytest.mark.parametrize("name", ["l1", "clip_norm", "warmup", "checkpoint_minutes", "timeout"])
+@pytest.mark.parametrize("value", ["inf", "1e400", "nan", float("inf")])
+def test_numbers_are_finite(name: str, value: Any) -> None:
+    with pytest.raises(ConfigError, match=name.replace("_", "-")):
+        ExperimentConfig.create({name: value})

@@ -475,6 +475,7 @@ def test_21_a_hostile_saved_state_is_not_run_and_the_run_starts_anew(
     [again] = store.records()
     assert again.metrics == whole.metrics
     assert again.timing["resumed"] == 0
+    assert "warning: its saved state is damaged or not its own; it starts anew" in done.err
     assert "is not used, the run starts anew" in (store.folder(whole.id) / "log.txt").read_text()
     assert not store.checkpoint(whole.id).exists()
 

@@ -10,7 +10,7 @@ from samples import add_plugin, load_nothing, make_record
 import bench
 from bench import datastore, files
 from bench.config import ExperimentConfig, parse_set
-from bench.console import plan_summary
+from bench.console import plan_summary, plan_table
 from bench.errors import AmbiguousNameError, ConfigError, PluginError, UnknownNameError, UsageError
 from bench.forecast import forecast, resolve_again
 from bench.plan import Plan, plan
@@ -568,3 +568,16 @@ def test_a_field_that_does_something_in_one_run_is_not(
 def test_a_metric_that_val_does_not_have_is_refused(registry: Registry, monitor: str) -> None:
     with pytest.raises(UsageError, match=f"`monitor` is `{monitor}`.* has .*`accuracy`"):
         planned(registry, monitor=monitor)
+
+
+def test_a_warm_up_longer_than_the_run_is_refused(registry: Registry) -> None:
+    assert planned(registry, warmup=4, epochs=4).runs
+    with pytest.raises(UsageError, match=r"`warmup` takes 4\.5 epochs and a run has 4"):
+        planned(registry, warmup=4.5, epochs=4)
+
+
+def test_the_plan_tells_the_cells_of_a_grid_apart(registry: Registry, tmp_path: Path) -> None:
+    specs = runs(registry, "protocol.l1=0.0,0.5", "protocol.epochs=3")
+    table = plan_table(forecast(specs, registry, Store(tmp_path)))
+    told = [str(cell) for cell in table.columns[3].cells]
+    assert told == ["3 epochs, batch 64, flat, l1 0.0", "3 epochs, batch 64, flat, l1 0.5"]

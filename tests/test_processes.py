@@ -178,6 +178,8 @@ def test_9_the_first_signal_saves_the_run_in_training_and_the_same_command_goes_
     # No epoch is done twice, and none is left out.
     assert [metrics.epoch for _, metrics in watcher.epochs] == [*range(done + 1, 5)]
     assert result.records[1].timing["resumed"] == 1
+    said = [text for text in watcher.messages if f"goes on after epoch {done} of 4" in text]
+    assert len(said) == 1
     assert not store.checkpoint(run).exists()
 
 

@@ -13,6 +13,7 @@ import click
 from bench.cli.common import json_option, print_columns, print_json, print_warnings, results_option
 from bench.cli.curve_tables import Curves
 from bench.curves import parse_target
+from bench.protocol import is_in_use
 from bench.records import RunRecord
 from bench.store import Store
 from bench.text import byte_size, duration, one_line
@@ -71,10 +72,14 @@ def _print_record(record: RunRecord) -> None:
     for kind, ref in spec.components.items():
         params = ", ".join(f"{name}={value}" for name, value in ref.params.items())
         rows += _wrapped(kind, f"{ref.name} ({params})" if params else ref.name)
-    protocol = {k: v for k, v in spec.protocol.items() if v is not None}
+    protocol = {
+        name: value
+        for name, value in spec.protocol.items()
+        if value is not None and is_in_use(name, spec.protocol)
+    }
     rows += _wrapped("protocol", ", ".join(f"{k}={v}" for k, v in protocol.items()))
     if spec.pinned:
-        pinned = ", ".join(f"{name}={protocol[name]}" for name in spec.pinned)
+        pinned = ", ".join(f"{name}={spec.protocol[name]}" for name in spec.pinned)
         rows.append(("pinned", pinned))
     rows.append(("seed", str(spec.seed)))
     for split, metrics in record.metrics.items():

@@ -28,6 +28,9 @@ SHORTEST_SECONDS = 1.0
 class Checkpoints:
     """Where one run saves its state.
 
+    Attributes:
+        refused: whether there was a state that could not be used.
+
     Args:
         path: the file; None to save nothing.
         run: the run's id, since a state is of no use to another run.
@@ -38,6 +41,7 @@ class Checkpoints:
         self._path = path
         self._run = run
         self._seconds = minutes * 60
+        self.refused = False
         self._last = time.perf_counter()
 
     def due(self) -> bool:
@@ -83,6 +87,7 @@ class Checkpoints:
             *(pickle.UnpicklingError, UnicodeDecodeError, IndexError),
         ) as error:
             print(f"`{self._path}` is not used, the run starts anew: {error}", file=sys.stderr)
+            self.refused = True
             return None
         return dict(content)
 

@@ -149,6 +149,12 @@ def _run(payload: dict[str, Any], emit: Emit) -> dict[str, Any]:
 
     setup = _resumed(spec, payload["workers"], checkpoints, clock)
     job, data = setup.job, setup.data
+    if checkpoints.refused:
+        emit({"note": "warning: its saved state is damaged or not its own; it starts anew"})
+    elif job.progress.resumed:
+        done, step = len(job.progress.history), job.progress.step
+        within = f", step {step} of the next" if step else ""
+        emit({"note": f"goes on after epoch {done} of {job.epochs}{within}"})
     earlier = sum(clock.parts.values())
     clock.mark("setup_seconds")
 
@@ -207,6 +213,7 @@ def _resumed(spec: RunSpec, workers: int, checkpoints: Checkpoints, clock: Clock
         setup.job.restore(state, clock)
     except Exception as error:  # whatever a component makes of a state that is not its own
         print(f"its saved state is not used, the run starts anew: {error}", file=sys.stderr)
+        checkpoints.refused = True
         checkpoints.remove()
         return _resumed(spec, workers, checkpoints, clock)
     return setup
