@@ -70,6 +70,15 @@ class Progress:
             self.hits.append(question.hits(logits, labels))
             self.answers.clear()
 
+    def after(self, epoch: EpochMetrics) -> Progress:
+        """Return how far training has come when an epoch is finished."""
+        return Progress(
+            history=[*self.history, epoch],
+            points=self.points,
+            resumed=self.resumed,
+            shared=self.shared,
+        )
+
 
 @dataclass
 class Training:
@@ -205,36 +214,8 @@ def train(
         now.count_hits(job.question)
         now.seconds += clock.mark("train_seconds")
 
-        _check_loss(now, epoch)
-        with devices.autocast(job.device, job.precision):
-            rows = order if job.micro_batch is None else _rows(order, job.micro_batch)
-            if job.averaging.after_epoch(epoch, train_data.stream(rows)):
-                clock.mark("averaging_seconds")
-        network = job.averaging.evaluated
-        val = evaluation.predict(network, val_data, job.question, job.device, job.precision)
-        val_metrics = val.metrics()
-        if not math.isfinite(val.probabilities.sum()):
-            raise Diverged(f"the predictions on val are not finite after epoch {epoch}")
-        score = job.selection.consider(epoch, val, val_metrics, network)
-        metrics = EpochMetrics(
-            epoch=epoch,
-            epochs=job.epochs,
-            train_loss=_mean_loss(now, len(order)),
-            train_accuracy=float(torch.cat(now.hits).double().mean()),
-            val_loss=float(val_metrics["log_loss"]),
-            val_accuracy=float(val_metrics["accuracy"]),
-            lr=job.rates.at(len(order) - 1),
-            seconds=now.seconds,
-            images_per_second=order.numel() / now.seconds,
-            steps=epoch * len(order),
-            val_score=score,
-        )
-        job.progress = Progress(
-            history=[*now.history, metrics],
-            points=now.points,
-            resumed=now.resumed,
-            shared=now.shared,
-        )
+        metrics = _evaluate(job, train_data, val_data, epoch, order, clock)
+        job.progress = now.after(metrics)
         clock.mark("evaluation_seconds")
         report(metrics)
         clock.mark("reporting_seconds")
@@ -243,6 +224,36 @@ def train(
         if goes_on and checkpoints.due_after_epoch():
             _save(job, clock, checkpoints, f"after epoch {epoch}")
     job.selection.finish(model, job.averaging.evaluated)
+
+
+def _evaluate(
+    job: Training, train_data: Batches, val_data: Batches, epoch: int, order: Tensor, clock: Clock
+) -> EpochMetrics:
+    """Evaluate what an epoch has come to, and take note of it if it is the best so far."""
+    now = job.progress
+    _check_loss(now, epoch)
+    with devices.autocast(job.device, job.precision):
+        rows = order if job.micro_batch is None else _rows(order, job.micro_batch)
+        if job.averaging.after_epoch(epoch, train_data.stream(rows)):
+            clock.mark("averaging_seconds")
+    network = job.averaging.evaluated
+    val = evaluation.predict(network, val_data, job.question, job.device, job.precision)
+    val_metrics = val.metrics()
+    if not math.isfinite(val.probabilities.sum()):
+        raise Diverged(f"the predictions on val are not finite after epoch {epoch}")
+    return EpochMetrics(
+        epoch=epoch,
+        epochs=job.epochs,
+        train_loss=_mean_loss(now, len(order)),
+        train_accuracy=float(torch.cat(now.hits).double().mean()),
+        val_loss=float(val_metrics["log_loss"]),
+        val_accuracy=float(val_metrics["accuracy"]),
+        lr=job.rates.at(len(order) - 1),
+        seconds=now.seconds,
+        images_per_second=order.numel() / now.seconds,
+        steps=epoch * len(order),
+        val_score=job.selection.consider(epoch, val, val_metrics, network),
+    )
 
 
 def _lay_out_as_weights(optimizer: torch.optim.Optimizer) -> None:
