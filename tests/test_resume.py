@@ -262,9 +262,9 @@ def test_the_state_is_saved_at_the_end_of_epochs_and_inside_long_ones(
     saved: list[tuple[int, int]] = []
     save = checkpoint.Checkpoints.save
 
-    def note(self: checkpoint.Checkpoints, state: Mapping[str, Any]) -> None:
+    def note(self: checkpoint.Checkpoints, state: Mapping[str, Any]) -> bool:
         saved.append((len(state["history"]), state["step"]))
-        save(self, state)
+        return save(self, state)
 
     monkeypatch.setattr(checkpoint.Checkpoints, "save", note)
     monkeypatch.setattr(checkpoint, "SHORTEST_SECONDS", 0.0)
@@ -276,6 +276,28 @@ def test_the_state_is_saved_at_the_end_of_epochs_and_inside_long_ones(
     model = seeded()
     run(job(model, adamw(model)), data, val, path=tmp_path / "b.pt", minutes=1e-9)
     assert saved == [(0, 1), (0, 2), (1, 0), (1, 1), (1, 2), (2, 0), (2, 1), (2, 2)]
+
+
+def test_the_weights_of_the_best_epoch_are_not_saved_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, val = batches(40), batches(12, 1)
+    monkeypatch.setattr(checkpoint, "SHORTEST_SECONDS", 0.0)
+    held: list[tuple[bool, bool]] = []
+    save = checkpoint.Checkpoints.save
+
+    def note(self: checkpoint.Checkpoints, state: Mapping[str, Any]) -> bool:
+        is_best = state["selection"]["epoch"] == len(state["history"])
+        held.append((is_best, state["selection"]["weights"] is not None))
+        return save(self, state)
+
+    monkeypatch.setattr(checkpoint.Checkpoints, "save", note)
+    model = seeded()
+    factors = [1.0] * 12 + [50.0] * 24  # from the fifth epoch on it gets worse
+    what = job(model, adamw(model), factors, protocol={"epochs": 12, "select": "best"})
+    run(what, data, val, path=tmp_path / "c.pt")
+    assert {is_best for is_best, _ in held} == {True, False}
+    assert all(is_held is not is_best for is_best, is_held in held)
 
 
 def test_what_was_spent_before_is_counted(tmp_path: Path) -> None:

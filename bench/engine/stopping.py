@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from bench import metrics
-from bench.engine.evaluation import Predictions
+from bench.engine.evaluation import Predictions, Question
 from bench.errors import ConfigError
 from bench.specs import Task
 from bench.text import did_you_mean, listing
@@ -95,8 +95,13 @@ class Selection:
         if self.weights is not None or evaluated is not model:
             model.load_state_dict(weights)
 
-    def state(self) -> dict[str, Any]:
-        """Return what a resumed run needs, as plain data and tensors."""
+    def state(self, *, is_current: bool) -> dict[str, Any]:
+        """Return what a resumed run needs, as plain data and tensors.
+
+        Args:
+            is_current: whether the network still has the weights of the epoch selected, so that
+                they need not be saved twice.
+        """
         arrays = None
         if self.val is not None:
             arrays = {
@@ -108,17 +113,19 @@ class Selection:
             "best": list(self._best),
             "to_beat": self._to_beat,
             "stale": self._stale,
-            "weights": self.weights,
+            "weights": None if is_current else self.weights,
             "val": arrays,
         }
 
-    def restore(self, state: Mapping[str, Any], question: Any) -> None:
-        """Go on from what `state` returned."""
+    def restore(self, state: Mapping[str, Any], question: Question, network: nn.Module) -> None:
+        """Go on from what `state` returned; `network` has the weights that were current then."""
         self.epoch = int(state["epoch"])
         best, loss = state["best"]
         self._best = (float(best), float(loss))
         self._to_beat, self._stale = float(state["to_beat"]), int(state["stale"])
         self.weights = state["weights"]
+        if self.weights is None and self.select == "best" and self.epoch:
+            self.weights = copy.deepcopy(network.state_dict())
         if state["val"] is not None:
             arrays = {name: tensor.numpy() for name, tensor in state["val"].items()}
             self.val = Predictions(question, **arrays)

@@ -110,11 +110,12 @@ class Training:
         """Return all that a run needs to go on as if it had never stopped."""
         progress = self.progress
         progress.count_hits(self.question)
+        is_current = progress.step == 0 and self.selection.epoch == len(progress.history)
         return {
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "averaging": self.averaging.state(),
-            "selection": self.selection.state(),
+            "selection": self.selection.state(is_current=is_current),
             "random": random_state(self.device),
             "spent": dict(clock.parts),
             "step": progress.step,
@@ -136,7 +137,7 @@ class Training:
         if isinstance(self.loss, nn.Module):
             self.loss.load_state_dict(state["loss"])
         self.averaging.restore(state["averaging"])
-        self.selection.restore(state["selection"], self.question)
+        self.selection.restore(state["selection"], self.question, self.averaging.evaluated)
         losses, hits = state["losses"], state["hits"]
         self.progress = Progress(
             step=state["step"],
