@@ -1,7 +1,8 @@
 """The command line and the experiment file, validated into one ExperimentConfig.
 
-Each field is declared once, here. Command-line flags, the keys of an experiment file, the
-keywords of `bench.run` and the table of defaults in docs/cli.md all come from these fields.
+Each field is declared once, here or in `bench.protocol`. Command-line flags, the keys of an
+experiment file, the keywords of `bench.run` and the table of defaults in docs/cli.md all come from
+these fields.
 """
 
 from __future__ import annotations

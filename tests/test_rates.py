@@ -9,7 +9,7 @@ from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
 from trainers import batches, job, network, run
 
-from bench.engine.rates import LearningRates, Plan, checked_schedule
+from bench.engine.rates import LearningRates, RatePlan, checked_schedule
 from bench.errors import PluginError
 from bench.records import EpochMetrics
 
@@ -18,7 +18,7 @@ def epoch(number: int, val_loss: float = 1.0) -> EpochMetrics:
     return EpochMetrics(number, 9, 1.0, 0.5, val_loss, 0.5, 0.1, 1.0, 100.0)
 
 
-def rates_of(plan: Plan, epochs: int, **given: Any) -> list[float]:
+def rates_of(plan: RatePlan, epochs: int, **given: Any) -> list[float]:
     """Return the learning rate of each step of an optimizer whose own is 0.5."""
     optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.5)
     rates = LearningRates(optimizer, plan, **given)
@@ -45,7 +45,7 @@ def test_warm_up_is_a_linear_rise_to_the_schedule(warmup: int) -> None:
         expected.append(scheduler.get_last_lr()[0])
         reference.step()
         scheduler.step()
-    assert rates_of(Plan(schedule, 4, warmup), 2) == pytest.approx(expected)
+    assert rates_of(RatePlan(schedule, 4, warmup), 2) == pytest.approx(expected)
 
 
 def test_a_function_is_asked_before_each_epoch() -> None:
@@ -55,14 +55,14 @@ def test_a_function_is_asked_before_each_epoch() -> None:
         asked.append([each.epoch for each in epochs])
         return 0.5 ** len(epochs)
 
-    assert rates_of(Plan(schedule, 2, 3), 3) == pytest.approx(
+    assert rates_of(RatePlan(schedule, 2, 3), 3) == pytest.approx(
         [0.5 / 3, 1 / 3, 0.25, 0.25, 0.125, 0.125]
     )
     assert asked == [[], [1], [1, 2]]
 
 
 def test_rates_on_the_device_are_the_same() -> None:
-    plan = Plan([1.0, 0.3, 0.7, 0.1], 2, 1)
+    plan = RatePlan([1.0, 0.3, 0.7, 0.1], 2, 1)
     assert rates_of(plan, 2, on_device=True) == pytest.approx(rates_of(plan, 2), rel=1e-6)
 
 
@@ -74,7 +74,7 @@ def test_a_fused_optimizer_learns_the_same_from_rates_on_the_device(kind: Any) -
     for on_device in (False, True):
         model = network()
         optimizer = kind(model.parameters(), lr=0.05, fused=True)
-        rates = LearningRates(optimizer, Plan(factors, 3), on_device)
+        rates = LearningRates(optimizer, RatePlan(factors, 3), on_device)
         run(job(model, optimizer, rates=rates), data, val)
         weights.append(model[4].weight.detach())
     assert torch.allclose(*weights, atol=1e-6)
@@ -99,4 +99,4 @@ def test_what_is_no_schedule_names_its_plugin(made: Any, message: str) -> None:
 )
 def test_a_function_that_gives_no_factor_names_its_plugin(factor: Any, message: str) -> None:
     with pytest.raises(PluginError, match=f"schedule `odd`.*{message}"):
-        Plan(lambda epochs: factor, 2, where="schedule `odd`").factors([])
+        RatePlan(lambda epochs: factor, 2, where="schedule `odd`").factors([])

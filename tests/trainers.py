@@ -18,7 +18,7 @@ from bench.engine.averaging import averaging_of
 from bench.engine.checkpoint import Checkpoints
 from bench.engine.clock import Clock
 from bench.engine.pipeline import Batches
-from bench.engine.rates import LearningRates, Plan
+from bench.engine.rates import LearningRates, RatePlan
 from bench.engine.setup import SELECTED_BY
 from bench.engine.stopping import Selection
 from bench.engine.training import Training, train
@@ -74,7 +74,7 @@ def job(
     each = -(-count // min(count, batch))
     if schedule is None:
         schedule = [1.0] * (each * told["epochs"])
-    plan = Plan(schedule, each, round(told["warmup"] * each))
+    plan = RatePlan(schedule, each, round(told["warmup"] * each))
     plain = {
         "loss": functional.cross_entropy,
         "rates": LearningRates(optimizer, plan),

@@ -15,8 +15,8 @@ class Clock:
         parts: seconds by part.
     """
 
-    def __init__(self, device: str = "cpu", parts: Mapping[str, float] | None = None) -> None:
-        self.parts: dict[str, float] = dict(parts or {})
+    def __init__(self, device: str = "cpu") -> None:
+        self.parts: dict[str, float] = {}
         self.device = device
         self._last = time.perf_counter()
 

@@ -15,7 +15,7 @@ from bench.text import one_line
 
 
 @dataclass(frozen=True)
-class Plan:
+class RatePlan:
     """The factors of a run's steps.
 
     Attributes:
@@ -77,7 +77,7 @@ class LearningRates:
     """
 
     def __init__(
-        self, optimizer: torch.optim.Optimizer, plan: Plan, on_device: bool | None = None
+        self, optimizer: torch.optim.Optimizer, plan: RatePlan, on_device: bool | None = None
     ) -> None:
         self._optimizer = optimizer
         self._plan = plan

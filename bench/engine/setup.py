@@ -17,7 +17,7 @@ from bench.engine import data, layout, measured, memory, sizing
 from bench.engine import device as devices
 from bench.engine.averaging import averaging_of
 from bench.engine.data import RunData
-from bench.engine.rates import LearningRates, Plan, checked_schedule
+from bench.engine.rates import LearningRates, RatePlan, checked_schedule
 from bench.engine.stopping import Selection
 from bench.engine.training import Training
 from bench.engine.updates import Gradients
@@ -138,7 +138,7 @@ def _training(
     each = run_data.steps_per_epoch
     steps = each * protocol["epochs"]
     schedule = _made("schedule", offers, where, steps, each, **spec.schedule.params)
-    plan = Plan(
+    plan = RatePlan(
         schedule=checked_schedule(schedule, steps, where["schedule"]),
         steps_per_epoch=each,
         warmup_steps=round(protocol["warmup"] * each),
