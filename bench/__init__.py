@@ -36,10 +36,12 @@ from bench.specs import (
     Model,
     ModelHints,
     Optimizer,
+    Origin,
     Preprocessing,
     Schedule,
     Splits,
     Task,
+    Weights,
 )
 
 if TYPE_CHECKING:
@@ -68,6 +70,7 @@ __all__ = [
     "Model",
     "ModelHints",
     "Optimizer",
+    "Origin",
     "PluginError",
     "Preprocessing",
     "RunRecord",
@@ -79,6 +82,7 @@ __all__ = [
     "Task",
     "UnknownNameError",
     "UsageError",
+    "Weights",
     "hookimpl",
     "load_records",
     "run",

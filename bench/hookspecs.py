@@ -9,7 +9,16 @@ import pluggy
 
 if TYPE_CHECKING:
     from bench.records import EpochMetrics, RunRecord, RunSpec
-    from bench.specs import Augmentation, Dataset, Executor, Loss, Model, Optimizer, Schedule
+    from bench.specs import (
+        Augmentation,
+        Dataset,
+        Executor,
+        Loss,
+        Model,
+        Optimizer,
+        Schedule,
+        Weights,
+    )
 
 PROJECT = "bench"
 hookspec = pluggy.HookspecMarker(PROJECT)
@@ -24,6 +33,11 @@ def register_datasets() -> Iterable[Dataset]:  # type: ignore[empty-body]
 @hookspec
 def register_models() -> Iterable[Model]:  # type: ignore[empty-body]
     """Return the models that this plugin offers."""
+
+
+@hookspec
+def register_weights() -> Iterable[Weights]:  # type: ignore[empty-body]
+    """Return the weights that this plugin offers to start from."""
 
 
 @hookspec

@@ -23,7 +23,7 @@ import pluggy
 from bench import hookspecs
 from bench.errors import AmbiguousNameError, PluginError, UnknownNameError, UsageError
 from bench.records import ComponentRef
-from bench.specs import KINDS, UNFIT_FOR_NAMES, Component, Dataset, Loss, Task
+from bench.specs import KINDS, UNFIT_FOR_NAMES, Component, Loss, Task
 from bench.text import did_you_mean, listing, one_line
 
 GROUP = "bench"
@@ -161,20 +161,19 @@ class Registry:
     def _source(self, kind: str, selector: str) -> Offer | None:
         """Return the source that a selector like `folder:PATH` names, at that path, or None."""
         scheme, colon, text = selector.partition(":")
-        if kind != Dataset.kind or not colon or selector in self._by_name[kind]:
+        if not KINDS[kind].addressed or not colon or selector in self._by_name[kind]:
             return None
         if scheme.partition("@")[0] not in self._by_name[kind]:
-            known = [o.name for o in self._offers[kind] if _is_source(o.component)]
+            known = [o.name for o in self._offers[kind] if o.component.is_source]
             hint = did_you_mean(scheme, known)
             raise UnknownNameError(
                 f"no source is called `{scheme}`{hint}; a path stands after {listing(known, 20)}"
             )
         offer = self.get(kind, scheme)
-        assert isinstance(offer.component, Dataset)
-        if offer.component.address is None:
-            raise UsageError(f"dataset `{scheme}` takes no path; write `{scheme}` alone")
+        if not offer.component.is_source:
+            raise UsageError(f"{kind} `{scheme}` takes no path; write `{scheme}` alone")
         if not text.strip():
-            raise UsageError(f"dataset `{selector}` lacks a path; write `{scheme}:PATH`")
+            raise UsageError(f"{kind} `{selector}` lacks a path; write `{scheme}:PATH`")
         return Offer(offer.component.at(text), offer.plugin)
 
     def select(self, kind: str, selectors: Iterable[str]) -> list[Offer]:
@@ -196,15 +195,15 @@ class Registry:
                     offer.name
                     for offer in self._offers[kind]
                     if not wanted or wanted in (offer.plugin.name, offer.plugin.distribution)
-                    if not _is_source(offer.component)
+                    if not offer.component.is_source
                 ]
                 matching = sorted(set(fnmatch.filter(names, bare)))
                 suffix = f"@{wanted}" if wanted else ""
                 found = [self.get(kind, name + suffix) for name in matching]
             else:
                 found = [self.get(kind, selector)]
-                if _is_source(found[0].component):
-                    raise UsageError(f"dataset `{selector}` lacks a path; write `{selector}:PATH`")
+                if found[0].component.is_source:
+                    raise UsageError(f"{kind} `{selector}` lacks a path; write `{selector}:PATH`")
             if not found:
                 plural = KINDS[kind].plural
                 raise UnknownNameError(
@@ -228,7 +227,7 @@ class Registry:
     def _unknown(self, kind: str, name: str) -> str:
         plural = KINDS[kind].plural
         hint = did_you_mean(name.partition("@")[0], self._by_name[kind])
-        sources = [o.name for o in self._offers[kind] if _is_source(o.component)]
+        sources = [o.name for o in self._offers[kind] if o.component.is_source]
         if sources and os.path.exists(name):
             hint = f" (a path stands after its source: {listing(sources, 20)})"
         broken = [plugin.label for plugin in self.plugins if plugin.error]
@@ -236,10 +235,6 @@ class Registry:
         if broken and not hint:
             message += f" (not loaded: {', '.join(broken)}; `bench plugins` says why)"
         return message
-
-
-def _is_source(component: Component) -> bool:
-    return isinstance(component, Dataset) and component.address is not None
 
 
 def suits(offer: Offer, task: Task) -> bool:

@@ -15,8 +15,9 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Literal, Protocol, Self
 
+Interpolation = Literal["bilinear", "bicubic"]
 UNFIT_FOR_NAMES = re.compile(r"[,@\x00-\x1f\x7f-\x9f]")
 """Commas separate names, an `@` stands before a plugin's name."""
 
@@ -37,6 +38,7 @@ class Component:
 
     kind: ClassVar[str]
     plural: ClassVar[str]
+    addressed: ClassVar[tuple[str, ...]] = ()
 
     name: str
     suggest: Callable[[Any], dict[str, Any]] | None = None
@@ -55,6 +57,29 @@ class Component:
     def is_default(self, task: Task | None) -> bool:
         """Return whether this is used where the user names none of its kind."""
         return self.default
+
+    @property
+    def is_source(self) -> bool:
+        """Whether users write `NAME:TEXT`, which says what to take."""
+        return getattr(self, "address", None) is not None
+
+    def at(self, text: str) -> Self:
+        """Return this source with what stands after its colon as the default of `path`."""
+        path = self.address(text)  # type: ignore[attr-defined]
+        # What people call it: the last part of a path or an address, its checksum left out.
+        short = text.partition("#")[0].rstrip("/").rpartition("/")[2] or text
+        factories = {name: getattr(self, name) for name in self.addressed}
+        bound: dict[str, Any] = {
+            name: functools.partial(factory, path=path)
+            for name, factory in factories.items()
+            if callable(factory)
+        }
+        return dataclasses.replace(
+            self,
+            name=f"{self.name}:{UNFIT_FOR_NAMES.sub('_', short)}",
+            aliases=(self.name, *self.aliases),
+            **bound,
+        )
 
     @functools.cached_property
     def defaults(self) -> dict[str, Any]:
@@ -195,6 +220,7 @@ class Dataset(Component):
 
     kind: ClassVar[str] = "dataset"
     plural: ClassVar[str] = "datasets"
+    addressed: ClassVar[tuple[str, ...]] = ("load", "locate", "hints")
 
     load: Callable[..., Splits]
     locate: Callable[..., Sequence[Path]] | None = None
@@ -206,22 +232,6 @@ class Dataset(Component):
     def factory(self) -> Callable[..., Splits]:
         """The callable that loads the splits."""
         return self.load
-
-    def at(self, text: str) -> Dataset:
-        """Return this source with what stands after its colon as the default of `path`."""
-        assert self.address is not None
-        path = self.address(text)
-        # What people call it: the last part of a path or an address, its checksum left out.
-        short = text.partition("#")[0].rstrip("/").rpartition("/")[2] or text
-        locate, hints = self.locate, self.hints
-        return dataclasses.replace(
-            self,
-            name=f"{self.name}:{UNFIT_FOR_NAMES.sub('_', short)}",
-            aliases=(self.name, *self.aliases),
-            load=functools.partial(self.load, path=path),
-            locate=functools.partial(locate, path=path) if locate else None,
-            hints=functools.partial(hints, path=path) if callable(hints) else hints,
-        )
 
     def hints_at(self, data_dir: Path | None, params: Mapping[str, Any]) -> DatasetHints | None:
         """Return what is known of the dataset before it is loaded."""
@@ -239,6 +249,7 @@ class ModelHints:
         layers: modules that hold parameters.
         input_size: the height and width it was designed for, pixels.
         smallest_size: the smallest height and width that it takes, pixels.
+        interpolation: how its own training resized images.
     """
 
     family: str
@@ -247,19 +258,24 @@ class ModelHints:
     layers: int | None = None
     input_size: int | None = None
     smallest_size: int | None = None
+    interpolation: Interpolation | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Preprocessing:
-    """How a model's own training saw its images.
+    """How the training that made a model's weights saw its images.
 
     Attributes:
         mean: by channel, in [0, 1].
         std: by channel, in [0, 1].
+        size: height and width, pixels; None where the model does not mind.
+        interpolation: how images were resized.
     """
 
     mean: Sequence[float]
     std: Sequence[float]
+    size: int | None = None
+    interpolation: Interpolation | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -271,7 +287,14 @@ class Model(Component):
             float images (N, C, H, W) to logits (N, num_classes). `input_shape` is (C, H, W).
         hints: sizes for listings and estimates.
         preprocessing: `preprocessing(*, ...)`, with the params of `build`, returns the model's own
-            `Preprocessing`, which `--normalize model` asks for.
+            `Preprocessing`: what `--normalize model` asks for, and what training that starts from
+            weights uses unless these name their own.
+        pretrained: `pretrained(input_shape, *, ...)`, with the params of `build`, returns the
+            model's published weights, fetched if need be: tensors by the names of the network's
+            `state_dict`, those of its classifier included.
+        layers: `layers(network)` returns the names of all its parameters in groups, from the
+            input to the logits, for learning rates and freezing by layer; by default the groups
+            are the network's children, in the order in which it defines them.
     """
 
     kind: ClassVar[str] = "model"
@@ -280,6 +303,52 @@ class Model(Component):
     build: Callable[..., Any]
     hints: ModelHints | None = None
     preprocessing: Callable[..., Preprocessing] | None = None
+    pretrained: Callable[..., Mapping[str, Any]] | None = None
+    layers: Callable[[Any], Sequence[Sequence[str]]] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Origin:
+    """Where weights come from, found without loading them.
+
+    Attributes:
+        files: what is read; their content is part of a run's identity.
+        preprocessing: how images were seen; None where that is the model's own affair.
+        classes: what the logits stood for, in their order; empty where that is not known. A head
+            that was trained for other classes is not taken over.
+    """
+
+    files: Sequence[Path] = ()
+    preprocessing: Preprocessing | None = None
+    classes: Sequence[str] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Weights(Component):
+    """Weights that training starts from, in place of random ones.
+
+    Attributes:
+        load: `load(model, input_shape, files, *, ...)` returns tensors by the names of the
+            network's `state_dict`. `model` is the `Model` with its params bound, `input_shape` is
+            (C, H, W), and `files` are those that `origin` named.
+        origin: `origin(model, results, *, ...)` returns their `Origin`. It imports no torch;
+            `results` is the folder of earlier runs.
+        address: makes this a source: users write `NAME:TEXT`, and `address(TEXT)` is what `load`
+            and `origin` get as their param `path`.
+    """
+
+    kind: ClassVar[str] = "weights"
+    plural: ClassVar[str] = "weights"
+    addressed: ClassVar[tuple[str, ...]] = ("load", "origin")
+
+    load: Callable[..., Mapping[str, Any]]
+    origin: Callable[..., Origin] | None = None
+    address: Callable[[str], str] | None = None
+
+    @property
+    def factory(self) -> Callable[..., Mapping[str, Any]]:
+        """The callable that loads the tensors."""
+        return self.load
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -405,6 +474,7 @@ class Executor(Component):
 
 
 KINDS: dict[str, type[Component]] = {
-    spec.kind: spec for spec in (Dataset, Model, Optimizer, Schedule, Loss, Augmentation, Executor)
+    spec.kind: spec
+    for spec in (Dataset, Model, Weights, Optimizer, Schedule, Loss, Augmentation, Executor)
 }
 """Every kind of component, in the order in which listings show them."""

@@ -58,7 +58,7 @@ def test_every_kind_has_a_hook_and_a_factory(kind: str) -> None:
     spec = KINDS[kind]
     assert spec.kind == kind
     assert f"register_{spec.plural}" in HOOKS
-    factory = "load" if kind == "dataset" else "build"
+    factory = "load" if kind in ("dataset", "weights") else "build"
     assert spec(name="x", **{factory: build}).factory is build  # type: ignore[arg-type]
 
 
