@@ -31,6 +31,12 @@ class ExperimentConfig(BaseModel):
     datasets: tuple[str, ...] = Field((), description="datasets to train on")
     models: tuple[str, ...] = Field((), description="models to compare")
     optimizers: tuple[str, ...] = Field((), description="optimizers to compare")
+    weights: tuple[str, ...] = Field(
+        (),
+        description="weights to start from: `pretrained` for the model's published ones, a FILE, "
+        "`run:ID`, or `none`; several are compared",
+    )
+    pretrained: bool = Field(False, description="short for `weights` with `pretrained`")
     seeds: int = Field(1, ge=1, description="runs of every cell, with seeds 0, 1, 2, ...")
     set: dict[str, tuple[Any, ...]] = Field(
         default_factory=dict, description="override a param or protocol field; commas make a grid"
@@ -66,7 +72,7 @@ class ExperimentConfig(BaseModel):
     )
     protocol: dict[str, Any] = Field(default_factory=dict, exclude=True)
 
-    @field_validator("datasets", "models", "optimizers", mode="before")
+    @field_validator("datasets", "models", "optimizers", "weights", mode="before")
     @classmethod
     def _split_commas(cls, value: Any) -> Any:
         is_listed = not isinstance(value, str)

@@ -110,6 +110,7 @@ class Console:
     def sized(self, spec: RunSpec, facts: dict[str, Any]) -> None:
         """Print what the rehearsal of a cell found."""
         size = facts["input_size"]
+        how = "" if spec.interpolation == "bilinear" else f", {spec.interpolation}"
         wanted = spec.image_size
         chosen = "" if wanted in (None, size) else f" (it takes no {wanted} px)"
         data = (spec.source, facts["normalized_by"])
@@ -123,10 +124,13 @@ class Console:
             )
             self._warn_of_classes(spec, facts)
         self.message(
-            f"  {spec.model.name} with {spec.optimizer.name} on {spec.dataset.name}: "
-            f"{size}×{size} px{chosen}, {tables.count(facts['parameters'])} parameters, "
+            f"  {spec.model_label} with {spec.optimizer.name} on {spec.dataset.name}: "
+            f"{size}×{size} px{how}{chosen}, {tables.count(facts['parameters'])} parameters, "
             f"{duration(facts['step_seconds'])} a step"
         )
+        if facts["weights"]:
+            assert spec.weights is not None
+            self.message(f"    starts from `{spec.weights.name}`: {facts['weights']}")
 
     @hookimpl
     def run_started(self, run: RunSpec) -> None:
@@ -263,7 +267,7 @@ def plan_table(planned: Sequence[PlannedRun]) -> Table:
         cached = sum(run.cached for run in runs)
         row = [
             spec.dataset.name,
-            spec.model.name,
+            spec.model_label,
             _optimizer(spec),
             ", ".join(
                 [

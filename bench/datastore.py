@@ -73,6 +73,7 @@ def request_of(spec: RunSpec) -> Request:
         data_dir=Path(spec.data_dir) if spec.data_dir else None,
         size=spec.image_size,
         resize=protocol["resize"],
+        interpolation=spec.interpolation,
         color=protocol["color"],
         on_bad=protocol["on_bad"],
         exclude=Path(spec.exclude) if spec.exclude else None,

@@ -23,6 +23,7 @@ from bench.text import byte_size, one_line
 
 Pixels = npt.NDArray[np.uint8]
 Resize = Literal["crop", "squash", "pad"]
+Interpolation = Literal["bilinear", "bicubic"]
 
 SUFFIXES = frozenset(
     (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
@@ -30,6 +31,7 @@ SUFFIXES = frozenset(
 """Endings of the files that are taken for images, in lower case."""
 
 GRAY_MODES = frozenset(("1", "L", "I", "I;16", "I;16B", "I;16L", "I;16N"))
+_KERNELS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 _EXIF_ORIENTATION = 0x0112
 _SIDEWAYS = (5, 6, 7, 8)
 
@@ -139,8 +141,10 @@ def with_channels(pixels: Pixels, channels: int) -> Pixels:
     return np.stack([pixels] * 3, -1) if pixels.ndim == 2 else pixels
 
 
-def fit(pixels: Pixels, size: int, resize: Resize) -> Pixels:
-    """Return pixels (H, W) or (H, W, 3) brought to `size` by `size`, antialiased bilinear.
+def fit(
+    pixels: Pixels, size: int, resize: Resize, interpolation: Interpolation = "bilinear"
+) -> Pixels:
+    """Return pixels (H, W) or (H, W, 3) brought to `size` by `size`, antialiased.
 
     `crop`: the shorter edge resized, the centre cut. `squash`: both edges resized, whatever that
     does to shapes. `pad`: the longer edge resized, black borders at both sides of the other.
@@ -154,9 +158,9 @@ def fit(pixels: Pixels, size: int, resize: Resize) -> Pixels:
         # Only what will be left is resized, from where it lies in the larger image.
         down, across = height / scaled[0], width / scaled[1]
         box = (left * across, top * down, (left + size) * across, (top + size) * down)
-        return _scaled(pixels, (size, size), box)
+        return _scaled(pixels, (size, size), interpolation, box)
     if (height, width) != scaled:
-        pixels = _scaled(pixels, scaled)
+        pixels = _scaled(pixels, scaled, interpolation)
     if resize == "squash":
         return pixels
     canvas = np.zeros((size, size, *pixels.shape[2:]), np.uint8)
@@ -165,10 +169,13 @@ def fit(pixels: Pixels, size: int, resize: Resize) -> Pixels:
 
 
 def _scaled(
-    pixels: Pixels, size: tuple[int, int], box: tuple[float, float, float, float] | None = None
+    pixels: Pixels,
+    size: tuple[int, int],
+    interpolation: Interpolation,
+    box: tuple[float, float, float, float] | None = None,
 ) -> Pixels:
     image = Image.fromarray(pixels)
-    return np.asarray(image.resize(size[::-1], Image.Resampling.BILINEAR, box))
+    return np.asarray(image.resize(size[::-1], _KERNELS[interpolation], box))
 
 
 def scaled_size(height: int, width: int, size: int, resize: Resize) -> tuple[int, int]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench import decoding, intake
-from bench.decoding import Pixels, Resize
+from bench.decoding import Interpolation, Pixels, Resize
 from bench.intake import Shapes
 
 NATIVE_EDGE = 128
@@ -21,6 +21,7 @@ class Request:
         data_dir: where the user keeps datasets.
         size: height and width wanted, pixels; None for the dataset's own.
         resize: what is done with images of another shape.
+        interpolation: how pixels between pixels are found where an image is resized.
         color: `gray`, `rgb`, or `auto`: gray where all images are.
         on_bad: `error` or `skip`: what is done with files that cannot be read.
         exclude: a file with the names or paths of files to leave out, one a line.
@@ -30,6 +31,7 @@ class Request:
     data_dir: Path | None = None
     size: int | None = None
     resize: Resize = "crop"
+    interpolation: Interpolation = "bilinear"
     color: str = "auto"
     on_bad: str = "error"
     exclude: Path | None = None
@@ -44,11 +46,13 @@ class Geometry:
     width: int
     channels: int
     resize: Resize | None
+    interpolation: Interpolation = "bilinear"
 
     @property
     def variant(self) -> str:
         """Return the name of the folder that holds the images."""
         mark = f"-{self.resize}" if self.resize else ""
+        mark += f"-{self.interpolation}" if mark and self.interpolation != "bilinear" else ""
         return f"{self.height}x{self.width}x{self.channels}{mark}"
 
     @property
@@ -59,7 +63,7 @@ class Geometry:
     def fit(self, pixels: Pixels) -> Pixels:
         """Bring the pixels of one image into this shape."""
         if self.resize is not None:
-            pixels = decoding.fit(pixels, self.height, self.resize)
+            pixels = decoding.fit(pixels, self.height, self.resize, self.interpolation)
         return decoding.with_channels(pixels, self.channels)
 
 
@@ -69,4 +73,4 @@ def geometry(shapes: Shapes, own_size: int | None, request: Request) -> Geometry
     if shapes.uniform is not None and max(shapes.uniform) <= NATIVE_EDGE:
         return Geometry(*shapes.uniform, channels, None)
     size = request.size or own_size or min(shapes.edge, intake.DEFAULT_EDGE)
-    return Geometry(size, size, channels, request.resize)
+    return Geometry(size, size, channels, request.resize, request.interpolation)

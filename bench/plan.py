@@ -9,19 +9,23 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bench import datastore, hardware, metrics
 from bench.config import ExperimentConfig, protocol_value
 from bench.errors import ConfigError, PluginError, UsageError
 from bench.forecast import locating
 from bench.geometry import Request
+from bench.origins import Start, Starts
 from bench.overrides import Overrides
 from bench.protocol import Protocol, check_in_use
 from bench.records import ComponentRef, Mode, RunSpec
 from bench.registry import Offer, Registry, suits
 from bench.specs import Dataset, Model, Task
 from bench.text import did_you_mean, listing
+
+if TYPE_CHECKING:
+    from bench.decoding import Interpolation
 
 LATE = ("schedule", "loss", "augmentation")
 """The kinds of component that the protocol names."""
@@ -49,6 +53,7 @@ def plan(config: ExperimentConfig, registry: Registry) -> Plan:
     models = _chosen(config.models, "model", registry)
     optimizers = _chosen(config.optimizers, "optimizer", registry)
     overrides = Overrides(config.set)
+    starts = Starts(config, registry, overrides)
     executors = list(overrides.variants(_by_name("executor", config.executor, registry)))
     if len(executors) > 1:
         raise ConfigError(f"`{executors[0].name}` is the executor; its params take one value each")
@@ -58,8 +63,8 @@ def plan(config: ExperimentConfig, registry: Registry) -> Plan:
         sources = list(overrides.variants(dataset))
         for ref, (fields, named) in _viewed(config, dataset, sources, overrides, registry):
             # These kinds come last: a model or an optimizer may pin which one it is.
-            for others in _combinations(overrides, [models, optimizers]):
-                first = ((dataset, ref), *others)
+            for model, optimizer, start in _methods(overrides, models, optimizers, starts):
+                first = ((dataset, ref), model, optimizer)
                 pins = _pins([offer for offer, _ in first])
                 late = [
                     _by_name(kind, pins[kind], registry) if kind in pins else named[kind]
@@ -79,6 +84,8 @@ def plan(config: ExperimentConfig, registry: Registry) -> Plan:
                             schedule=refs["schedule"],
                             loss=refs["loss"],
                             augmentation=refs["augmentation"],
+                            weights=start.ref,
+                            origin=start.origin,
                             protocol=protocol,
                             seed=seed,
                             pinned={name: fields[name] for name in pins},
@@ -86,14 +93,15 @@ def plan(config: ExperimentConfig, registry: Registry) -> Plan:
                             device=hardware.guess_device(config.device),
                             data_dir=str(config.data_dir.absolute()) if config.data_dir else None,
                             exclude=str(config.exclude.absolute()) if config.exclude else None,
-                            image_size=_image_size(protocol, chosen),
+                            image_size=_image_size(protocol, model[0], start),
+                            interpolation=_interpolation(protocol, start),
                             placement=config.placement,
                         )
                         # A grid over a pinned field gives the same run more than once.
                         specs.setdefault(f"{spec.cell} {seed}", spec)
     overrides.check_all_used()
     given = {*config.protocol, *overrides.protocol}
-    check_in_use(given, [spec.protocol for spec in specs.values()])
+    check_in_use(given, [spec.settings for spec in specs.values()])
     return Plan(list(specs.values()), executors[0])
 
 
@@ -136,6 +144,7 @@ def plan_dataset(config: ExperimentConfig, registry: Registry) -> PlannedDataset
         data_dir=config.data_dir and config.data_dir.absolute(),
         size=fields["input_size"],
         resize=fields["resize"],
+        interpolation="bicubic" if fields["interpolation"] == "bicubic" else "bilinear",
         color=fields["color"],
         on_bad=fields["on_bad"],
         exclude=config.exclude and config.exclude.absolute(),
@@ -154,6 +163,15 @@ def _combinations(overrides: Overrides, groups: list[list[Offer]]) -> Iterator[t
     yield from itertools.product(*variants)
 
 
+def _methods(
+    overrides: Overrides, models: list[Offer], optimizers: list[Offer], starts: Starts
+) -> Iterator[tuple[Chosen, Chosen, Start]]:
+    """Yield every choice of a model and an optimizer, and of what the model starts from."""
+    for model, optimizer in _combinations(overrides, [models, optimizers]):
+        for start in starts.of(*model):
+            yield model, optimizer, start
+
+
 def _chosen(selectors: tuple[str, ...], kind: str, registry: Registry) -> list[Offer]:
     return registry.select(kind, selectors) if selectors else [registry.default(kind)]
 
@@ -162,21 +180,27 @@ def _by_name(kind: str, name: str | None, registry: Registry, task: Task | None 
     return registry.get(kind, name) if name else registry.default(kind, task)
 
 
-def _image_size(protocol: Mapping[str, Any], chosen: Sequence[Chosen]) -> int | None:
-    """Return the height and width that the protocol asks for, pixels; None: the dataset's own.
+def _image_size(protocol: Mapping[str, Any], model: Offer, start: Start) -> int | None:
+    """Return the height and width that are asked for, pixels; None: the dataset's own.
 
     Raises:
         UsageError: the model's own size is wanted and not known.
     """
     wanted = protocol["input_size"]
+    if wanted is None:
+        return start.size
     if wanted != "model":
-        return wanted  # type: ignore[no-any-return]
-    model = next(offer for offer, _ in chosen if offer.component.kind == "model")
+        return int(wanted)
     assert isinstance(model.component, Model)
     hints = model.component.hints
     if hints is None or hints.input_size is None:
         raise UsageError(f"model `{model.name}` names no size of its own; give `--input-size N`")
     return hints.input_size
+
+
+def _interpolation(protocol: Mapping[str, Any], start: Start) -> Interpolation:
+    wanted = protocol["interpolation"]
+    return start.interpolation if wanted == "auto" else wanted
 
 
 def _task(
@@ -253,6 +277,11 @@ def _protocols(
             raise UsageError(
                 f"`warmup` takes {fields['warmup']:g} epochs and a run has {fields['epochs']}; "
                 "give less"
+            )
+        if fields["unfreeze"] and fields["unfreeze"][-1] > fields["epochs"]:
+            raise UsageError(
+                f"`unfreeze` names epoch {fields['unfreeze'][-1]} and a run has "
+                f"{fields['epochs']}; give earlier ones"
             )
         monitor = fields["monitor"]
         possible = [task] if task else list(Task)

@@ -11,6 +11,18 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from bench.errors import UsageError
 
 COMPANIONS: dict[str, tuple[Callable[[Mapping[str, Any]], bool], str]] = {
+    **dict.fromkeys(
+        ("freeze", "backbone_rate", "layer_decay"),
+        (lambda fields: fields["weights"], "`--pretrained` or `--weights`"),
+    ),
+    "batch_norm": (
+        lambda fields: fields["batch_norm"] == "train" or fields["weights"],
+        "`--pretrained` or `--weights`",
+    ),
+    "unfreeze": (
+        lambda fields: fields["weights"] and fields["freeze"] is not None,
+        "`--freeze backbone`",
+    ),
     "ema_decay": (lambda fields: fields["averaging"] == "ema", "`--averaging ema`"),
     "swa_start": (lambda fields: fields["averaging"] == "swa", "`--averaging swa`"),
     "min_delta": (lambda fields: fields["patience"] is not None, "`--patience N`"),
@@ -19,7 +31,7 @@ COMPANIONS: dict[str, tuple[Callable[[Mapping[str, Any]], bool], str]] = {
         "`--select best` or `--patience N`",
     ),
 }
-"""Fields that do nothing in a protocol unless others are set so."""
+"""Fields that do nothing unless others are set so, or training starts from weights."""
 
 
 class Protocol(BaseModel):
@@ -68,10 +80,44 @@ class Protocol(BaseModel):
     swa_start: float = Field(
         0.75, ge=0, lt=1, description="part of the epochs after which `swa` begins"
     )
-    normalize: Literal["standard", "unit", "model"] = Field(
-        "standard",
+    freeze: Literal["backbone"] | None = Field(
+        None,
+        description="`backbone`: train the head only, and leave all below it as the weights that "
+        "training starts from have it",
+    )
+    unfreeze: tuple[Annotated[int, Field(ge=2)], ...] = Field(
+        (),
+        description="epochs, for example `3,5`, at whose start a further part of the backbone is "
+        "trained too, from the top; with n epochs it is in n parts",
+    )
+    backbone_rate: float = Field(
+        1.0,
+        gt=0,
+        description="factor of the learning rate of all but the head, where training starts from "
+        "weights",
+    )
+    layer_decay: float = Field(
+        1.0,
+        gt=0,
+        le=1,
+        description="factor by which the learning rate falls from each layer to the one below, "
+        "where training starts from weights",
+    )
+    batch_norm: Literal["train", "frozen"] = Field(
+        "train",
+        description="`frozen`: batch normalisation stays as the weights that training starts "
+        "from have it, scales, shifts and statistics",
+    )
+    normalize: Literal["auto", "standard", "unit", "model"] = Field(
+        "auto",
         description="`standard`: by the mean and std of the training images; `unit`: to [0, 1]; "
-        "`model`: by the model's own mean and std",
+        "`model`: by the model's own mean and std; `auto`: by those of the weights that training "
+        "starts from, else `standard`",
+    )
+    interpolation: Literal["auto", "bilinear", "bicubic"] = Field(
+        "auto",
+        description="how images are resized; `auto`: as for the weights that training starts "
+        "from, else bilinear",
     )
     augmentation: str | None = Field(None, description="changes to the training images")
     image_kind: Literal["auto", "photo", "symbol", "overhead"] = Field(
@@ -82,8 +128,8 @@ class Protocol(BaseModel):
     )
     input_size: Annotated[int, Field(ge=1, le=4096)] | Literal["model"] | None = Field(
         None,
-        description="height and width, pixels; the dataset's own by default; `model`: the size "
-        "that the model was designed for",
+        description="height and width, pixels; by default that of the weights that training "
+        "starts from, else the dataset's own; `model`: the size that the model was designed for",
     )
     resize: Literal["crop", "squash", "pad"] = Field(
         "crop",
@@ -155,6 +201,18 @@ class Protocol(BaseModel):
     @classmethod
     def _split_commas(cls, value: Any) -> Any:
         return _words(value)
+
+    @field_validator("unfreeze", mode="before")
+    @classmethod
+    def _listed(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, int) else _words(value)
+
+    @field_validator("unfreeze")
+    @classmethod
+    def _rise(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        if list(value) != sorted(set(value)):
+            raise ValueError("each epoch must come after the one before")
+        return value
 
     @field_validator("fractions", mode="before")
     @classmethod

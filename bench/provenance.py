@@ -72,12 +72,24 @@ def complete(
     assert isinstance(model, Model)
     # What else of a model decides on a result: its own normalisation, and the size it prefers.
     components["model"]["native_size"] = model.hints.input_size if model.hints else None
-    if model.preprocessing is not None and spec.protocol.get("normalize") == "model":
-        components["model"]["preprocessing"] = component_source(model.preprocessing)
+    wanted = spec.protocol.get("normalize")
+    own = wanted == "model" or (wanted == "auto" and spec.weights is not None)
+    used = {"preprocessing": own}
+    if spec.weights is not None:
+        used |= {"pretrained": not spec.origin.get("files"), "layers": True}
+        # Of weights, their content counts and not the path; so does what is known of them.
+        known = {name: spec.origin.get(name) for name in ("digest", "preprocessing", "classes")}
+        params = {k: v for k, v in spec.weights.params.items() if k != "path"}
+        components["weights"] |= {"params": params, **known}
+    for part, is_used in used.items():
+        factory = getattr(model, part)
+        if is_used and factory is not None:
+            components["model"][part] = component_source(factory)
     key = {
         "schema": KEY_SCHEMA,
         **components,
         "image_size": spec.image_size,
+        "interpolation": spec.interpolation,
         "protocol": dict(spec.protocol),
         "seed": spec.seed,
         "purpose": str(spec.purpose),

@@ -6,12 +6,15 @@ import dataclasses
 import enum
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from bench.errors import StoreError
+
+if TYPE_CHECKING:
+    from bench.decoding import Interpolation
 
 SCHEMA = 1
 
@@ -104,7 +107,8 @@ class ComponentRef:
 
 COMPONENT_KINDS = ("dataset", "model", "optimizer", "schedule", "loss", "augmentation")
 """The kinds of which every run has one."""
-_PLACES = ("data_dir", "exclude", "image_size", "placement", "files")
+OPTIONAL_KINDS = ("weights",)
+_PLACES = ("data_dir", "exclude", "image_size", "interpolation", "placement", "files", "origin")
 
 
 @dataclass(frozen=True)
@@ -115,12 +119,16 @@ class RunSpec:
         protocol: every protocol field, resolved.
         pinned: the protocol fields that a component fixed, with the values they would have had.
         device: `cpu` or `cuda`.
+        weights: what training starts from; None for random weights.
         data_dir: where the user keeps datasets; no part of the run's identity, and neither are
-            the next four, but as far as they change the stored content.
+            the next five, but as far as they change the stored content.
         exclude: a file that names image files to leave out.
         image_size: height and width that images of different sizes are to be stored at, pixels.
+        interpolation: how images are resized.
         placement: where images are to be during the run.
         files: lists the image files of a dataset that is not stored decoded.
+        origin: what is known of the weights: their `files` and the `digest` of these, the
+            `preprocessing` and the `classes` of the training that made them.
         key: all that can change the result (see `bench.provenance`); empty until the dataset's
             fingerprint and the device's name are known.
     """
@@ -133,6 +141,7 @@ class RunSpec:
     augmentation: ComponentRef
     protocol: Mapping[str, Any]
     seed: int
+    weights: ComponentRef | None = None
     pinned: Mapping[str, Any] = field(default_factory=dict)
     purpose: Purpose = Purpose.FINAL
     mode: Mode = Mode.FAST
@@ -140,8 +149,10 @@ class RunSpec:
     data_dir: str | None = None
     exclude: str | None = None
     image_size: int | None = None
+    interpolation: Interpolation = "bilinear"
     placement: str = "auto"
     files: str | None = None
+    origin: Mapping[str, Any] = field(default_factory=dict)
     key: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -161,6 +172,7 @@ class RunSpec:
         return {
             "dataset": self.dataset,
             "model": self.model,
+            **({"weights": self.weights} if self.weights else {}),
             "optimizer": self.optimizer,
             "schedule": self.schedule,
             "loss": self.loss,
@@ -171,7 +183,7 @@ class RunSpec:
     def cell(self) -> str:
         """A hash of all that the user asked for except the seed."""
         plain = {kind: dataclasses.asdict(ref) for kind, ref in self.components.items()}
-        parts = (plain, dict(self.protocol), self.purpose, self.mode, self.device)
+        parts = (plain, self._circumstances)
         return digest(parts)[:12]
 
     @property
@@ -179,14 +191,27 @@ class RunSpec:
         """A hash of what is compared on a dataset: the cell, whatever its data were loaded from."""
         plain = {kind: dataclasses.asdict(ref) for kind, ref in self.components.items()}
         plain["dataset"] = {"name": self.dataset.name}
-        parts = (plain, dict(self.protocol), self.purpose, self.mode, self.device)
+        if self.weights:
+            # Files of one content are the same weights, wherever they lie.
+            plain["weights"] = {"name": self.weights.name, "digest": self.origin.get("digest")}
+        parts = (plain, self._circumstances)
         return digest(parts)[:12]
+
+    @property
+    def _circumstances(self) -> tuple[Any, ...]:
+        return dict(self.protocol), self.purpose, self.mode, self.device
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The protocol, and what else decides which of its fields are of use."""
+        return {**self.protocol, "weights": self.weights is not None}
 
     @property
     def source(self) -> str:
         """What the dataset is loaded from, and how; equal for runs that share one."""
         options = [self.protocol.get(name) for name in ("resize", "color", "on_bad")]
-        place = (self.data_dir, self.exclude, self.image_size, self.placement == "stream")
+        stream = self.placement == "stream"
+        place = (self.data_dir, self.exclude, self.image_size, self.interpolation, stream)
         return digest([dataclasses.asdict(self.dataset), place, options])
 
     @property
@@ -197,8 +222,13 @@ class RunSpec:
     @property
     def label(self) -> str:
         """How progress names the run."""
-        names = (self.dataset.name, self.model.name, self.optimizer.name, f"seed {self.seed}")
+        names = (self.dataset.name, self.model_label, self.optimizer.name, f"seed {self.seed}")
         return " · ".join(names)
+
+    @property
+    def model_label(self) -> str:
+        """How listings name the model, with what it starts from."""
+        return f"{self.model.name} from {self.weights.name}" if self.weights else self.model.name
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data that JSON can hold."""
@@ -209,8 +239,8 @@ class RunSpec:
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
         """Read what `to_dict` wrote."""
         values = dict(data)
-        for kind in COMPONENT_KINDS:
-            values[kind] = ComponentRef(**values[kind])
+        for kind in (*COMPONENT_KINDS, *OPTIONAL_KINDS):
+            values[kind] = ComponentRef(**values[kind]) if values.get(kind) else None
         values["protocol"] = dict(values["protocol"])
         values["pinned"] = dict(values["pinned"])
         values["purpose"] = Purpose(values["purpose"])
@@ -229,6 +259,8 @@ class EpochMetrics:
         seconds: of the training steps only.
         steps: training steps since the start of the run.
         val_score: the metric that selects, the higher the better.
+        trained_parameters: values that the epoch trained; fewer than the network has where part
+            of it was frozen.
     """
 
     epoch: int
@@ -242,6 +274,7 @@ class EpochMetrics:
     images_per_second: float
     steps: int = 0
     val_score: float | None = None
+    trained_parameters: int | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data."""
@@ -311,6 +344,7 @@ class RunRecord:
             "id": self.id,
             "status": str(self.status),
             "error": self.error,
+            **dict.fromkeys(OPTIONAL_KINDS),
             **{kind: ref.name for kind, ref in self.spec.components.items()},
             "plugins": {kind: ref.plugin for kind, ref in self.spec.components.items()},
             "params": {kind: spec[kind]["params"] for kind in self.spec.components},
@@ -348,11 +382,12 @@ class RunRecord:
                     "plugin": str(data["plugins"][kind]),
                     "params": dict(data["params"][kind]),
                 }
-                for kind in COMPONENT_KINDS
+                for kind in (*COMPONENT_KINDS, *OPTIONAL_KINDS)
+                if kind in COMPONENT_KINDS or data.get(kind)
             }
             own = ("protocol", "pinned", "seed", "purpose", "mode", "device", *_PLACES, "key")
             record = cls(
-                spec=RunSpec.from_dict({**spec, **{name: data[name] for name in own}}),
+                spec=RunSpec.from_dict({**spec, **_known(data, own)}),
                 status=RunStatus(data["status"]),
                 error=data["error"],
                 metrics={split: dict(values) for split, values in data["metrics"].items()},
@@ -369,6 +404,12 @@ class RunRecord:
         if not record.spec.key or record.id != data.get("id"):
             raise StoreError("its id does not fit its key")
         return record
+
+
+def _known(data: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    """Return the fields that a record has; one that an earlier version wrote lacks the later."""
+    later = ("interpolation", "origin")
+    return {name: data[name] for name in names if name in data or name not in later}
 
 
 def canonical(value: Any) -> str:

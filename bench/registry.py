@@ -160,8 +160,10 @@ class Registry:
 
     def _source(self, kind: str, selector: str) -> Offer | None:
         """Return the source that a selector like `folder:PATH` names, at that path, or None."""
-        scheme, colon, text = selector.partition(":")
-        if not KINDS[kind].addressed or not colon or selector in self._by_name[kind]:
+        if not KINDS[kind].addressed or selector in self._by_name[kind]:
+            return None
+        scheme, colon, text = self._with_source(kind, selector).partition(":")
+        if not colon:
             return None
         if scheme.partition("@")[0] not in self._by_name[kind]:
             known = [o.name for o in self._offers[kind] if o.component.is_source]
@@ -175,6 +177,15 @@ class Registry:
         if not text.strip():
             raise UsageError(f"{kind} `{selector}` lacks a path; write `{scheme}:PATH`")
         return Offer(offer.component.at(text), offer.plugin)
+
+    def _with_source(self, kind: str, selector: str) -> str:
+        """Return a path that stands alone with the source that its ending speaks for."""
+        if re.match(r"[\w@-]+:", selector):
+            return selector
+        for offer in self._offers[kind]:
+            if selector.lower().endswith(getattr(offer.component, "suffixes", ()) or "\0"):
+                return f"{offer.name}:{selector}"
+        return selector
 
     def select(self, kind: str, selectors: Iterable[str]) -> list[Offer]:
         """Return the components that names, globs, `name@plugin` and sources select, each once.

@@ -38,6 +38,7 @@ class Row:
 
     dataset: str
     model: str
+    weights: str | None
     optimizer: str
     params: dict[str, Any]
     protocol: dict[str, Any]
@@ -70,8 +71,9 @@ class Row:
 
     @property
     def name(self) -> str:
-        """The model with the params and pins that tell the row from others."""
-        return _detailed(self.model, self.shown_params)
+        """The model, what it starts from, and the params and pins that tell the row from others."""
+        model = f"{self.model} from {self.weights}" if self.weights else self.model
+        return _detailed(model, self.shown_params)
 
     @property
     def optimizer_name(self) -> str:
@@ -93,7 +95,8 @@ class Row:
             metrics[f"val_{self.metric}"] = {"mean": self.val_score, "n": self.val_n}
             metrics["log_loss"] = {"mean": self.log_loss, "n": self.n}
             metrics |= {name: {"mean": mean, "n": self.n} for name, mean in self.others.items()}
-        names = ("rank", "tie_group", "dataset", "model", "optimizer", "params", "protocol")
+        first = ("rank", "tie_group", "dataset", "model", "weights", "optimizer")
+        names = (*first, "params", "protocol")
         measured = ("train_seconds", "images_per_second", "latency_ms", "parameters", "flops")
         return {
             **{name: getattr(self, name) for name in names},
@@ -136,6 +139,7 @@ def row_of(records: list[RunRecord], book: AnswerBook) -> Row:
     row = Row(
         dataset=spec.dataset.name,
         model=spec.model.name,
+        weights=spec.weights.name if spec.weights else None,
         optimizer=spec.optimizer.name,
         params={kind: dict(ref.params) for kind, ref in spec.components.items()},
         protocol=dict(spec.protocol),

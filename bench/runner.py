@@ -246,7 +246,11 @@ class Runner:
                         if self._config.rerun or not self._finished_before(spec):
                             self._finish(_record(spec, status, error, facts))
 
-            payload = {"spec": runs[0].to_dict(), "workers": self._config.workers}
+            payload = {
+                "spec": runs[0].to_dict(),
+                "workers": self._config.workers,
+                "offline": self._config.offline,
+            }
             log = self._store.folder(runs[0].id) / "log.txt"
             job = self._job(JobKind.REHEARSE, payload, log)
             return Task(job, ended, timeout=self._config.timeout)
@@ -270,6 +274,7 @@ class Runner:
             "spec": spec.to_dict(),
             "folder": str(self._store.attempt(spec.id).absolute()),
             "workers": self._config.workers,
+            "offline": self._config.offline,
             "keep": self._config.keep,
             "rerun": self._config.rerun,
             "checkpoint": str(self._store.checkpoint(spec.id).absolute()),

@@ -15,9 +15,11 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Protocol, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
-Interpolation = Literal["bilinear", "bicubic"]
+if TYPE_CHECKING:
+    from bench.decoding import Interpolation
+
 UNFIT_FOR_NAMES = re.compile(r"[,@\x00-\x1f\x7f-\x9f]")
 """Commas separate names, an `@` stands before a plugin's name."""
 
@@ -306,6 +308,15 @@ class Model(Component):
     pretrained: Callable[..., Mapping[str, Any]] | None = None
     layers: Callable[[Any], Sequence[Sequence[str]]] | None = None
 
+    def with_params(self, params: Mapping[str, Any]) -> Model:
+        """Return this model with its params bound."""
+        bound: dict[str, Any] = {
+            name: functools.partial(factory, **params)
+            for name in ("build", "preprocessing", "pretrained")
+            if (factory := getattr(self, name)) is not None
+        }
+        return dataclasses.replace(self, **bound)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Origin:
@@ -335,6 +346,7 @@ class Weights(Component):
             `results` is the folder of earlier runs.
         address: makes this a source: users write `NAME:TEXT`, and `address(TEXT)` is what `load`
             and `origin` get as their param `path`.
+        suffixes: of a source, endings of files for which `NAME:` may be left out.
     """
 
     kind: ClassVar[str] = "weights"
@@ -344,6 +356,7 @@ class Weights(Component):
     load: Callable[..., Mapping[str, Any]]
     origin: Callable[..., Origin] | None = None
     address: Callable[[str], str] | None = None
+    suffixes: tuple[str, ...] = ()
 
     @property
     def factory(self) -> Callable[..., Mapping[str, Any]]:

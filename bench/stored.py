@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bench import cache, decoding, files, hardware
-from bench.decoding import Resize
+from bench.decoding import Interpolation, Resize
 from bench.errors import StoreError
 from bench.specs import Task
 
@@ -50,6 +50,7 @@ class StoredDataset:
         task: what the labels ask for.
         image_shape: (H, W, C).
         resize: how images that differ in size were brought to one; None where they did not.
+        interpolation: with what in between.
         counts: images by split; a split that the dataset lacks is absent.
         files: lists the image files, where images are decoded from these each time; it belongs
             to the source, not to the content. None where they are stored decoded.
@@ -65,6 +66,7 @@ class StoredDataset:
     resize: Resize | None
     counts: Mapping[str, int]
     files: Path | None = None
+    interpolation: Interpolation = "bilinear"
 
     @property
     def streamed(self) -> bool:
@@ -84,7 +86,7 @@ class StoredDataset:
             images: Images = np.load(path, mmap_mode="r")
             return images
         listed = _listed(self.files, self.files.stat().st_mtime_ns)
-        return Streamed(listed["paths"][split], self.image_shape, self.resize)
+        return Streamed(listed["paths"][split], self.image_shape, self.resize, self.interpolation)
 
     def labels(self, split: str) -> npt.NDArray[np.int64] | npt.NDArray[np.uint8]:
         """Return the labels of a split, (N,) int64 or (N, C) uint8 of 0 and 1; or of `all`."""
@@ -147,6 +149,7 @@ def open_stored(fingerprint: str, variant: str, listed: Path | None = None) -> S
             task=Task(about["task"]),
             image_shape=(height, width, channels),
             resize=inner["resize"],
+            interpolation=inner.get("interpolation", "bilinear"),
             counts=about["counts"],
             files=listed,
         )
@@ -193,11 +196,16 @@ class Streamed:
     """Images that are decoded from their files whenever they are asked for."""
 
     def __init__(
-        self, paths: Sequence[str], image_shape: tuple[int, int, int], resize: Resize | None
+        self,
+        paths: Sequence[str],
+        image_shape: tuple[int, int, int],
+        resize: Resize | None,
+        interpolation: Interpolation = "bilinear",
     ) -> None:
         self._paths = paths
         self._image_shape = image_shape
         self._resize = resize
+        self._interpolation = interpolation
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -215,7 +223,9 @@ class Streamed:
         def work(place: int) -> None:
             pixels = decoding.read_image(Path(self._paths[ids[place]]))
             if self._resize is not None:
-                pixels = decoding.fit(pixels, self._image_shape[0], self._resize)
+                pixels = decoding.fit(
+                    pixels, self._image_shape[0], self._resize, self._interpolation
+                )
             result[place] = decoding.with_channels(pixels, self._image_shape[2])
 
         with ThreadPoolExecutor(hardware.cpu_count()) as pool:

@@ -168,7 +168,11 @@ def _fill(
         "counts": counts,
     }
     files.write_json(temporary / "about.json", about)
-    inner = {"image_shape": [shape.height, shape.width, shape.channels], "resize": shape.resize}
+    inner = {
+        "image_shape": [shape.height, shape.width, shape.channels],
+        "resize": shape.resize,
+        "interpolation": shape.interpolation,
+    }
     if not stream:
         # Written last: a folder with a description is a whole one.
         files.write_json(images / "about.json", inner)

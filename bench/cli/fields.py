@@ -20,12 +20,13 @@ _COMPLETIONS = {
     "datasets": "dataset",
     "models": "model",
     "optimizers": "optimizer",
+    "weights": "weights",
     "executor": "executor",
     "schedule": "schedule",
     "loss": "loss",
     "augmentation": "augmentation",
 }
-_FLAGS = ("deterministic", "rerun", "fail_fast", "offline")
+_FLAGS = ("deterministic", "rerun", "fail_fast", "offline", "pretrained")
 
 
 class FieldCommand(click.Command):
@@ -74,5 +75,5 @@ def _option(name: str, field: FieldInfo) -> Callable[..., Any]:
         text += f"  [default: {default}]"
     kind = _COMPLETIONS.get(name)
     complete = complete_names(kind) if kind else None
-    metavar = "NAMES" if name in ("datasets", "models", "optimizers") else "VALUE"
+    metavar = "NAMES" if name in ("datasets", "models", "optimizers", "weights") else "VALUE"
     return click.option(flag, name, metavar=metavar, help=text, shell_complete=complete)

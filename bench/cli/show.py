@@ -75,7 +75,7 @@ def _print_record(record: RunRecord) -> None:
     protocol = {
         name: value
         for name, value in spec.protocol.items()
-        if value is not None and is_in_use(name, spec.protocol)
+        if value is not None and is_in_use(name, spec.settings)
     }
     rows += _wrapped("protocol", ", ".join(f"{k}={v}" for k, v in protocol.items()))
     if spec.pinned:

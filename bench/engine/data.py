@@ -22,7 +22,7 @@ from bench.errors import PluginError
 from bench.records import RunSpec
 from bench.registry import Offer
 from bench.selection import Selection, Subset
-from bench.specs import ImageKind, Model
+from bench.specs import ImageKind, Model, Preprocessing
 from bench.stored import StoredDataset
 
 
@@ -174,12 +174,14 @@ def _batches(
     mean, std = (value.to(device) for value in statistics)
     return pipeline.Batches(
         images=pipeline.kept_at_size(
-            placement.place(images, subset.ids, device, spec.placement), size, how
+            placement.place(images, subset.ids, device, spec.placement),
+            *(size, how, spec.interpolation),
         ),
         labels=(labels.to(torch.float32) if labels.ndim == 2 else labels).to(device),
         ids=subset.ids,
         size=size,
         resize=how,
+        interpolation=spec.interpolation,
         mean=mean,
         std=std,
         memory_format=memory_format,
@@ -219,20 +221,37 @@ def _statistics(spec: RunSpec, seen: View, model: Offer) -> tuple[tuple[Tensor, 
     channels, wanted = seen.channels, spec.protocol["normalize"]
     if wanted == "unit":
         return pipeline.shaped([0.0] * channels, [1.0] * channels), "to [0, 1]"
-    if wanted == "standard":
+    own, whose = None, ""
+    if wanted == "model" or spec.weights is not None:
+        own, whose = _preprocessing(spec, model)
+    if wanted == "standard" or (wanted == "auto" and own is None):
         train = seen.chosen.train
         return pipeline.shaped(
             *_channel_statistics(seen.stored, train)
         ), "mean and std of the training images"
-    component = model.component
-    assert isinstance(component, Model)
     where = f"model `{model.name}` of plugin {model.plugin.label}"
-    if component.preprocessing is None:
+    if own is None:
         raise PluginError(f"{where} names no mean and std of its own; use `--normalize standard`")
-    own = component.preprocessing(**spec.model.params)
-    mean, std = list(own.mean), list(own.std)
-    if channels == 1:  # the mean of the colours is what a gray image has in each of them
-        mean, std = [sum(mean) / len(mean)], [sum(std) / len(std)]
+    mean, std = (_for_channels(list(values), channels) for values in (own.mean, own.std))
     if len(mean) != channels or len(std) != channels or min(std) <= 0:
         raise PluginError(f"{where} gives mean {mean} and std {std} for {channels} channels")
-    return pipeline.shaped(mean, std), "the model's own mean and std"
+    shown = " and ".join(f"({', '.join(f'{v:.3g}' for v in values)})" for values in (mean, std))
+    return pipeline.shaped(mean, std), f"{whose} own mean and std {shown}"
+
+
+def _preprocessing(spec: RunSpec, model: Offer) -> tuple[Preprocessing | None, str]:
+    """Return how the weights, or else the model, saw images, and whose affair that is."""
+    if spec.origin.get("preprocessing"):
+        return Preprocessing(**spec.origin["preprocessing"]), "the weights'"
+    component = model.component
+    assert isinstance(component, Model)
+    if component.preprocessing is None:
+        return None, ""
+    return component.preprocessing(**spec.model.params), "the model's"
+
+
+def _for_channels(values: list[float], channels: int) -> list[float]:
+    """Return a number by channel for gray images in place of colours, or the other way round."""
+    if channels == 1:  # the mean of the colours is what a gray image has in each of them
+        return [sum(values) / len(values)]
+    return values * channels if len(values) == 1 else values

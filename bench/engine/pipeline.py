@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from bench.decoding import Resize, scaled_size
+from bench.decoding import Interpolation, Resize, scaled_size
 from bench.engine.augment import Augmenter
 from bench.engine.placement import Place, Resident
 from bench.stored import Indices
@@ -29,6 +29,7 @@ class Batches:
         ids: (N,) int64, the items' places in the stored split.
         size: height and width that a model gets, pixels.
         resize: how images of another shape are brought to it.
+        interpolation: how pixels between pixels are found.
         mean: (1, C, 1, 1) float32, in [0, 1].
         std: (1, C, 1, 1) float32, in [0, 1].
         memory_format: layout of the batches.
@@ -45,6 +46,7 @@ class Batches:
     std: Tensor
     memory_format: torch.memory_format
     classes: int
+    interpolation: Interpolation = "bilinear"
     augmenter: Augmenter | None = None
 
     def __len__(self) -> int:
@@ -108,7 +110,7 @@ class Batches:
 
     def sized(self, images: Tensor) -> Tensor:
         """Bring uint8 images (B, C, H, W) to the model's size."""
-        return resize(images, self.size, self.resize)
+        return resize(images, self.size, self.resize, self.interpolation)
 
     def normalised(self, images: Tensor) -> Tensor:
         """Normalise images (B, C, H, W), uint8 or float32 in [0, 1]."""
@@ -120,10 +122,12 @@ class Batches:
         return images.contiguous(memory_format=self.memory_format)
 
 
-def resize(images: Tensor, size: int, how: Resize) -> Tensor:
+def resize(
+    images: Tensor, size: int, how: Resize, interpolation: Interpolation = "bilinear"
+) -> Tensor:
     """Return uint8 images (N, C, H, W) at `size`; see `bench.decoding.fit` for `how`.
 
-    Antialiased bilinear, rounded back to uint8, so that resizing a whole split in advance and
+    Antialiased, rounded back to uint8, so that resizing a whole split in advance and
     resizing each batch give the same bits.
     """
     height, width = images.shape[-2:]
@@ -131,7 +135,7 @@ def resize(images: Tensor, size: int, how: Resize) -> Tensor:
         return images
     scaled = scaled_size(height, width, size, how)
     result = functional.interpolate(
-        images.to(torch.float32), scaled, mode="bilinear", antialias=True
+        images.to(torch.float32), scaled, mode=interpolation, antialias=True
     )
     top, left = (abs(edge - size) // 2 for edge in scaled)
     if how == "pad":
@@ -142,14 +146,16 @@ def resize(images: Tensor, size: int, how: Resize) -> Tensor:
     return result.round_().clamp_(0, 255).to(torch.uint8)
 
 
-def kept_at_size(images: Place, size: int, how: Resize) -> Place:
+def kept_at_size(
+    images: Place, size: int, how: Resize, interpolation: Interpolation = "bilinear"
+) -> Place:
     """Resize images that are on the device once, where the result has room."""
     count, channels = images.shape[:2]
     if images.shape[2:] == (size, size):
         return images
     if not isinstance(images, Resident) or count * channels * size * size > RESIDENT_LIMIT:
         return images
-    parts = [resize(part, size, how) for part in images.images.split(1024)]
+    parts = [resize(part, size, how, interpolation) for part in images.images.split(1024)]
     return Resident(torch.cat(parts), images.name)
 
 

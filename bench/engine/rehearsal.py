@@ -49,6 +49,7 @@ def rehearse(spec: RunSpec, workers: int) -> dict[str, Any]:
         "input_size": data.size,
         "task": str(data.question.task),
         "normalized_by": data.normalized_by,
+        "weights": str(setup.fit) if setup.fit else None,
         "placement": data.train.images.name,
         "counts": data.counts,
         "lacking": data.lacking,
@@ -67,7 +68,9 @@ def _steps(setup: Setup, seed: int) -> list[float]:
     data, where, job = setup.data, setup.where, setup.job
     order = pipeline.epoch_order(len(data.train), data.batch_size, seed, 1)
     seconds: list[float] = []
-    job.model.train()
+    # With all that is ever to be trained: what takes the most memory is to be tried.
+    job.freezing.begin(job.epochs)
+    job.freezing.train_mode()
     with blaming(where["schedule"]):
         job.rates.begin([])
     with contextlib.closing(data.train.epoch(order.repeat(2, 1)[:CHEAP_STEPS], 1)) as batches:

@@ -6,29 +6,34 @@ import contextlib
 import functools
 import math
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from bench.engine import data, layout, measured, memory, sizing
+from bench.engine import data, layout, measured, memory, sizing, starting
 from bench.engine import device as devices
 from bench.engine.averaging import averaging_of
 from bench.engine.data import RunData
+from bench.engine.freezing import Groups, freezing_of, layers_of, set_rates
 from bench.engine.rates import LearningRates, RatePlan, checked_schedule
+from bench.engine.starting import Fit
 from bench.engine.stopping import Selection
 from bench.engine.training import Training
 from bench.engine.updates import Gradients
 from bench.errors import BenchError, ConfigError, PluginError
 from bench.records import Mode, RunSpec
 from bench.registry import Offer, Registry, load_registry, suits
-from bench.specs import Loss, Model
+from bench.specs import Loss, Model, Weights
 from bench.text import one_line
 
 SELECTED_BY = ("select", "monitor", "patience", "min_delta")
 """The protocol fields that say which epoch is tested, and when training stops."""
+SLOWER = ("backbone_rate", "layer_decay")
+"""The protocol fields that say how fast layers below the head are trained."""
 
 
 @dataclass
@@ -41,6 +46,7 @@ class Setup:
         threads: CPU threads.
         where: each component and its plugin, for messages.
         subject: what the speed of the model depends on.
+        fit: what became of the weights that training starts from; None where these are random.
     """
 
     job: Training
@@ -48,6 +54,7 @@ class Setup:
     threads: int
     where: dict[str, str]
     subject: dict[str, Any]
+    fit: Fit | None = None
 
 
 def set_up(spec: RunSpec, workers: int, *, rehearsal: bool) -> Setup:
@@ -88,6 +95,7 @@ def set_up(spec: RunSpec, workers: int, *, rehearsal: bool) -> Setup:
     shape = (channels, size, size)
     kind = data.image_kind(protocol, channels)
     transforms = _made("augmentation", offers, where, shape, kind, **spec.augmentation.params)
+    started = _weights(spec, offers, where, component, shape)
     subject = measured.subject_of(spec, offers["model"], classes, device, precision, threads)
     batch = min(protocol["batch_size"], len(seen.chosen.train))
     steps = protocol["epochs"] * math.ceil(len(seen.chosen.train) / batch)
@@ -110,9 +118,21 @@ def set_up(spec: RunSpec, workers: int, *, rehearsal: bool) -> Setup:
         model = build(classes, shape)
     if not isinstance(model, nn.Module):
         raise PluginError(f"{where['model']} built {type(model).__name__}, not torch.nn.Module")
+    fit, groups = None, []
+    if started is not None:
+        head = starting.head_of(build, classes, shape)
+        fit = starting.take_over(
+            *(model, started, head),
+            same_classes=spec.origin["classes"] in ([], list(seen.chosen.classes)),
+            where=where["weights"],
+            model=component.name,
+        )
+        with blaming(where["model"]):
+            groups = layers_of(model, component.layers, head, where["model"])
     model = model.to(device).to(memory_format=memory_format)
     return Setup(
-        job=_training(spec, offers, where, model, run_data, device, precision),
+        fit=fit,
+        job=_training(spec, offers, where, model, groups, run_data, device, precision),
         data=run_data,
         threads=threads,
         where=where,
@@ -125,16 +145,19 @@ def _training(
     offers: dict[str, Offer],
     where: dict[str, str],
     model: nn.Module,
+    groups: Groups,
     run_data: RunData,
     device: str,
     precision: str,
 ) -> Training:
-    """Make what changes a model's weights."""
+    """Make what changes a model's weights; `groups` are its layers if it starts from weights."""
     protocol = spec.protocol
     optimizer = _made("optimizer", offers, where, model, **spec.optimizer.params)
     if not isinstance(optimizer, torch.optim.Optimizer):
         made = type(optimizer).__name__
         raise PluginError(f"{where['optimizer']} built {made}, not torch.optim.Optimizer")
+    if groups:
+        set_rates(optimizer, model, groups, **{name: protocol[name] for name in SLOWER})
     each = run_data.steps_per_epoch
     steps = each * protocol["epochs"]
     schedule = _made("schedule", offers, where, steps, each, **spec.schedule.params)
@@ -157,6 +180,7 @@ def _training(
         rates=LearningRates(optimizer, plan),
         gradients=Gradients.of(model, protocol),
         averaging=averaging_of(model, protocol),
+        freezing=freezing_of(model, groups, protocol, started=bool(groups)),
         selection=Selection(**{name: protocol[name] for name in SELECTED_BY}),
         question=run_data.question,
         epochs=protocol["epochs"],
@@ -167,6 +191,27 @@ def _training(
         micro_batch=protocol["micro_batch"],
         log_steps=protocol["log_steps"],
     )
+
+
+def _weights(
+    spec: RunSpec,
+    offers: dict[str, Offer],
+    where: dict[str, str],
+    model: Model,
+    input_shape: tuple[int, int, int],
+) -> Mapping[str, Tensor] | None:
+    """Return the tensors that training starts from; None for random ones."""
+    if spec.weights is None:
+        return None
+    component = offers["weights"].component
+    assert isinstance(component, Weights)
+    files = [Path(name) for name in spec.origin["files"]]
+    named = model.with_params(spec.model.params)
+    made = _made("weights", offers, where, named, input_shape, files, **spec.weights.params)
+    tensors = isinstance(made, Mapping) and all(isinstance(v, Tensor) for v in made.values())
+    if not tensors:
+        raise PluginError(f"{where['weights']} returned no tensors by name")
+    return made  # type: ignore[no-any-return]
 
 
 _sizes: dict[str, int] = {}

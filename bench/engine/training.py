@@ -19,6 +19,7 @@ from bench.engine import evaluation, interruption
 from bench.engine.averaging import Averaging
 from bench.engine.checkpoint import Checkpoints
 from bench.engine.clock import Clock
+from bench.engine.freezing import Freezing
 from bench.engine.generators import random_state, restore_random_state
 from bench.engine.interruption import Interrupted
 from bench.engine.pipeline import Batches, epoch_order
@@ -95,6 +96,7 @@ class Training:
     rates: LearningRates
     gradients: Gradients
     averaging: Averaging
+    freezing: Freezing
     selection: Selection
     question: evaluation.Question
     epochs: int
@@ -177,7 +179,8 @@ def train(
         now = job.progress
         order = epoch_order(len(train_data), job.batch_size, job.seed, epoch)
         job.rates.begin(now.history)
-        model.train()
+        job.freezing.begin(epoch)
+        job.freezing.train_mode()
         clock.mark("reporting_seconds")
 
         for images, targets, labels in train_data.epoch(order[now.step :], epoch):
@@ -208,7 +211,7 @@ def train(
                 if point:
                     now.points.append(_point(job, val_data, epoch, order, clock))
                     report(now.points[-1])
-                    model.train()
+                    job.freezing.train_mode()
                     clock.mark("evaluation_seconds")
                 if save:
                     _save(job, clock, checkpoints, f"in epoch {epoch}, after step {now.step}")
@@ -253,6 +256,7 @@ def _evaluate(
         seconds=now.seconds,
         images_per_second=order.numel() / now.seconds,
         steps=epoch * len(order),
+        trained_parameters=job.freezing.trained_parameters,
         val_score=job.selection.consider(epoch, val, val_metrics, network),
     )
 

@@ -51,16 +51,17 @@ class Gradients:
     def adjust(self) -> None:
         """Add the penalties, then clip; nothing waits for the device."""
         if self.l1 or self.l2:
+            weights: list[Tensor] = [weight for weight in self.weights if weight.requires_grad]
             # A weight that the loss did not reach has no gradient, and is penalised all the same.
-            for weight in self.weights:
+            for weight in weights:
                 if weight.grad is None:
                     weight.grad = torch.zeros_like(weight)
-            gradients: list[Tensor] = [w.grad for w in self.weights if w.grad is not None]
+            gradients: list[Tensor] = [w.grad for w in weights if w.grad is not None]
             if self.l1 and gradients:
-                signs = torch._foreach_sign(self.weights)
+                signs = torch._foreach_sign(weights)
                 torch._foreach_add_(gradients, signs, alpha=self.l1)
             if self.l2 and gradients:
-                torch._foreach_add_(gradients, self.weights, alpha=self.l2)
+                torch._foreach_add_(gradients, weights, alpha=self.l2)
         if self.clip_value is not None:
             nn.utils.clip_grad_value_(self.parameters, self.clip_value)
         if self.clip_norm is not None:

@@ -135,7 +135,8 @@ def _prepare(payload: dict[str, Any], emit: Emit) -> dict[str, Any]:
 
 
 def _rehearse(payload: dict[str, Any], emit: Emit) -> dict[str, Any]:
-    return rehearse(RunSpec.from_dict(payload["spec"]), payload["workers"])
+    with downloads.offline(payload["offline"]):
+        return rehearse(RunSpec.from_dict(payload["spec"]), payload["workers"])
 
 
 def _run(payload: dict[str, Any], emit: Emit) -> dict[str, Any]:
@@ -147,7 +148,8 @@ def _run(payload: dict[str, Any], emit: Emit) -> dict[str, Any]:
     saved = Path(payload["checkpoint"]) if payload["checkpoint"] else None
     checkpoints = Checkpoints(saved, spec.id, payload["checkpoint_minutes"])
 
-    setup = _resumed(spec, payload["workers"], checkpoints, clock)
+    with downloads.offline(payload["offline"]):
+        setup = _resumed(spec, payload["workers"], checkpoints, clock)
     job, data = setup.job, setup.data
     if checkpoints.refused:
         emit({"note": "warning: its saved state is damaged or not its own; it starts anew"})
@@ -303,6 +305,7 @@ def _environment(
         "threshold": threshold,
         "train_items": len(data.train),
         **{f"{split}_split": origin for split, origin in data.origins.items()},
+        "weights": setup.fit.to_dict() if setup.fit else None,
         "batch_size": data.batch_size,
         "normalized_by": data.normalized_by,
         "mean": data.train.mean.flatten().tolist(),
