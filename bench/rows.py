@@ -38,7 +38,6 @@ class Row:
 
     dataset: str
     model: str
-    weights: str | None
     optimizer: str
     params: dict[str, Any]
     protocol: dict[str, Any]
@@ -47,6 +46,7 @@ class Row:
     failed: int
     device: str
     mode: str
+    weights: str | None = None
     rank: int | None = None
     tie_group: int | None = None
     metric: str = "accuracy"

@@ -83,6 +83,7 @@ def make_record(
     finished_at: str = "2026-01-01T00:00:00.000+00:00",
     timing: Mapping[str, Any] | None = None,
     profile: Mapping[str, Any] | None = None,
+    environment: Mapping[str, Any] | None = None,
     log_loss: float | None = 0.5,
 ) -> RunRecord:
     """Return the record of a run; one that did not end well has no metrics."""
@@ -99,7 +100,7 @@ def make_record(
         metrics=metrics,
         timing=timing or {"train_seconds": 2.0, "images_per_second": 500.0},
         profile=profile or {"parameters": 1234, "flops": 5678, "latency_ms": 1.5, "input_size": 8},
-        environment={"threads": 2},
+        environment={"threads": 2, **(environment or {})},
         started_at="2026-01-01T00:00:00+00:00",
         finished_at=finished_at,
     )

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from conftest import install
 from PIL import Image
 
@@ -111,7 +112,7 @@ def test_the_readmes_plugin_trains_once_it_is_installed(tmp_path: Path) -> None:
 
 
 def test_what_the_plugin_page_shows_trains(tmp_path: Path) -> None:
-    _, prefixed, invert, halve = code_blocks("docs/plugins.md")
+    _, prefixed, invert, halve, _ = code_blocks("docs/plugins.md")
     (tmp_path / "pictures").mkdir()
     for number in range(60):
         picture = Image.new("L", (12, 12), number + (0 if number % 2 else 190))
@@ -123,3 +124,18 @@ def test_what_the_plugin_page_shows_trains(tmp_path: Path) -> None:
     assert row["dataset"] == "prefixed:pictures"
     assert row["protocol"]["augmentation"] == "invert"
     assert row["metrics"]["accuracy"]["n"] == 12
+
+
+def test_the_plugin_pages_weights_are_started_from(tmp_path: Path) -> None:
+    import timm
+
+    given = timm.create_model("resnet18", num_classes=7).state_dict()
+    torch.save({f"encoder.{name}": t for name, t in given.items()}, tmp_path / "moths.pth")
+    words = "run --datasets digits --models resnet18 --weights moths --limit 40 --epochs 1"
+    blocks = {"moths": code_blocks("docs/plugins.md")[-1]}
+    [row] = run_with(tmp_path, blocks, f"{words} --input-size 32 --color rgb")["rows"]
+    assert row["weights"] == "moths"
+    [record] = (tmp_path / "r" / "runs").glob("*/record.json")
+    seen = json.loads(record.read_text())["environment"]
+    assert seen["weights"]["new"] == ["fc.weight", "fc.bias"]
+    assert seen["mean"] == [0.5, 0.5, 0.5]

@@ -468,20 +468,20 @@ def test_every_builtin_takes_what_its_kind_is_called_with(builtins: list[Compone
         "schedule": (10, 5),
         "augmentation": ((3, 8, 8), bench.ImageKind.PHOTO),
         "executor": (1, ()),
+        "weights": (None, (3, 8, 8), ()),
     }
     for component in builtins:
         signature = inspect.signature(component.factory)
-        is_source = isinstance(component, bench.Dataset) and component.address is not None
         is_loss = isinstance(component, bench.Loss)
         given = component.arguments([5] * 10) if is_loss else arguments[component.kind]
-        signature.bind(*given, **({"path": "here"} if is_source else {}))
+        signature.bind(*given, **({"path": "here"} if component.is_source else {}))
         kinds = {parameter.kind for parameter in signature.parameters.values()}
         assert inspect.Parameter.VAR_KEYWORD not in kinds, component.name
 
 
 def test_builtins_offer_one_default_of_each_kind_but_the_model(builtins: list[Component]) -> None:
     chosen = [c.kind for c in builtins if c.default and not isinstance(c, bench.Loss)]
-    assert sorted(chosen) == sorted({*KINDS} - {"model", "loss"})
+    assert sorted(chosen) == sorted({*KINDS} - {"model", "loss", "weights"})
 
 
 def test_builtins_offer_one_default_loss_for_every_task(builtins: list[Component]) -> None:

@@ -17,6 +17,7 @@ from bench.engine import evaluation
 from bench.engine.averaging import averaging_of
 from bench.engine.checkpoint import Checkpoints
 from bench.engine.clock import Clock
+from bench.engine.freezing import Freezing
 from bench.engine.pipeline import Batches
 from bench.engine.rates import LearningRates, RatePlan
 from bench.engine.setup import SELECTED_BY
@@ -80,6 +81,7 @@ def job(
         "rates": LearningRates(optimizer, plan),
         "gradients": Gradients.of(model, told),
         "averaging": averaging_of(model, told),
+        "freezing": Freezing(model),
         "selection": Selection(**{name: told[name] for name in SELECTED_BY}),
         "question": QUESTION,
         "epochs": told["epochs"],

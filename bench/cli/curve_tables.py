@@ -106,14 +106,18 @@ class Curves:
         click.echo(f"\nepochs{note}")
         # Multi-label tasks, and whoever names a metric to monitor, select by another metric.
         scored = any(epoch.val_score not in (None, epoch.val_accuracy) for epoch in self.epochs)
+        # Where layers were frozen at first, how much of the network each epoch trained.
+        thawed = len({epoch.trained_parameters for epoch in self.epochs}) > 1
         rows = []
         for epoch in shown:
             row = [str(epoch.epoch), *_numbers(epoch), f"{epoch.images_per_second:,.0f}"]
             if scored:
                 row.append("–" if epoch.val_score is None else f"{epoch.val_score:.4f}")
+            if thawed:
+                row.append(f"{epoch.trained_parameters or 0:,}")
             rows.append([*row, "kept" if epoch.epoch == self.best_epoch else ""])
-        score = ("val score",) if scored else ()
-        _print_table(("epoch", *_HEADINGS, "images/s", *score, ""), rows)
+        more = ["val score"] * scored + ["trained"] * thawed
+        _print_table(("epoch", *_HEADINGS, "images/s", *more, ""), rows)
 
     def _print_steps(self) -> None:
         shown = [self.steps[place] for place in _spread(len(self.steps), MAX_LINES)]

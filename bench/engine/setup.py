@@ -72,7 +72,7 @@ def set_up(spec: RunSpec, workers: int, *, rehearsal: bool) -> Setup:
     protocol = spec.protocol
     offers = {kind: offer_of(spec, kind) for kind in spec.components}
     where = {
-        kind: f"{kind} `{offer.name}` of plugin {offer.plugin.label}"
+        kind: f"{kind} `{spec.components[kind].name}` of plugin {offer.plugin.label}"
         for kind, offer in offers.items()
     }
     device = devices.resolve(spec.device)
