@@ -32,6 +32,9 @@ ALIASES = {
     # `xception41`, `65` and `71` are the later variants made for segmentation.
     "xception": "legacy_xception",
     "densenet": "densenet121",
+    "efficientnet": "efficientnet_b0",
+    "convnext": "convnext_tiny",
+    "vit": "vit_small_patch16_224",
 }
 """The usual name of a family, and the architecture it stands for."""
 
