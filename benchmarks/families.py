@@ -66,7 +66,7 @@ def main():
     rows = sorted(result.leaderboard.rows, key=lambda row: order[row.model])
     print(
         f"{given.dataset}, {given.epochs} epoch(s) of at most {given.limit} images, "
-        "batch 32, 1 thread, n = 1 seed"
+        "batch 32, 1 thread, 1 seed; n: test images"
     )
     print(
         f"{hardware.cpu_name()}, python {platform.python_version()}, torch {torch.__version__}, "

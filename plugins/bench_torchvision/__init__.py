@@ -9,8 +9,9 @@ Listing them imports neither torchvision nor torch.
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import bench
 from bench_torchvision.building import (
@@ -127,13 +128,13 @@ ARCHITECTURES: dict[str, Architecture] = {
 def register_models() -> Iterator[bench.Model]:
     """Offer what timm lacks."""
     for name, known in ARCHITECTURES.items():
-        plain = known.dropout is None
+        factory: Callable[..., Any] = functools.partial(build, name)
+        if known.dropout is not None:
+            factory = functools.partial(build_with_dropout, name, dropout=known.dropout)
         yield bench.Model(
             name=name,
-            build=functools.partial(build, name)
-            if plain
-            else functools.partial(build_with_dropout, name, dropout=known.dropout),
-            suggest=None if plain else suggest,
+            build=factory,
+            suggest=None if known.dropout is None else suggest,
             description=f"from torchvision's {known.family} family ({known.paper})",
             aliases=(known.alias,) if known.alias else (),
             preload=("torchvision",),
