@@ -1,14 +1,18 @@
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import json
 import math
 import os
 import subprocess
 import sys
+import threading
 from collections import defaultdict
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import optuna
 import pytest
@@ -143,7 +147,7 @@ def test_components_are_whole():
     offered = models()
     assert len(offered) == sum(map(len, FAMILIES.values()))
     model = offered["resnet50"]
-    assert model.defaults == {"drop_rate": 0.0, "drop_path_rate": 0.0}
+    assert model.defaults == {"drop_rate": 0.0, "drop_path_rate": 0.0, "stem": "native"}
     assert model.preload == ("timm",)
     assert model.summary == "from timm's resnet family"
     assert model.hints == bench.ModelHints(
@@ -153,6 +157,7 @@ def test_components_are_whole():
         layers=107,
         input_size=224,
         smallest_size=32,
+        interpolation="bicubic",
     )
 
 
@@ -165,7 +170,11 @@ def test_aliases_mean_their_documented_models():
         "inception": "inception_v3",
         "xception": "legacy_xception",
         "densenet": "densenet121",
+        "efficientnet": "efficientnet_b0",
+        "convnext": "convnext_tiny",
+        "vit": "vit_small_patch16_224",
     }
+    assert not aliases.keys() & models().keys()
 
 
 def test_alias_gives_way_to_an_architecture_of_that_name(monkeypatch):
@@ -190,6 +199,7 @@ def test_table_is_sane():
         for column in ("parameters", "input_size", "macs", "layers", "smallest_size"):
             value = row[column]
             assert value is None or (type(value) is int and value > 0), (name, column)
+        assert row["interpolation"] in ("bilinear", "bicubic")
 
 
 def test_suggest_overrides_params():
@@ -266,7 +276,13 @@ def test_rates_take_effect():
     ("name", "channels", "params", "message"),
     [
         ("densenet121", 3, {"drop_path_rate": 0.1}, "does not take `drop_path_rate`"),
-        ("resnet18", 3, {"drop_rate": 1.5}, "`drop_rate` is 1.5"),
+        ("resnet18", 3, {"drop_rate": 1.5}, "model `resnet18`: `drop_rate` is 1.5"),
+        ("resnet18", 3, {"drop_rate": "high"}, "model `resnet18`: `drop_rate` is high"),
+        ("resnet18", 3, {"stem": "tiny"}, "model `resnet18`: `stem` is `tiny`"),
+        ("vgg16", 3, {"stem": "small"}, "the stem of `vgg16` does not shrink images"),
+        ("csatv2", 3, {"stem": "small"}, "the stem of `csatv2` cannot be made small"),
+        ("mixer_s32_224", 3, {"stem": "small"}, "the stem of `mixer_s32_224` cannot be made small"),
+        ("levit_128", 3, {"stem": "small"}, "the stem of `levit_128` cannot be made small"),
         ("resnet18", 3, {"drop_path_rate": -0.1}, "`drop_path_rate` is -0.1"),
         ("csatv2", 2, {}, "1 or 3 channels, not 2"),
         ("qwen3_vit_88m_enc", 3, {}, "choose `qwen3_vit_88m`"),
@@ -279,6 +295,329 @@ def test_what_cannot_work_is_one_line(name, channels, params, message):
 
     with torch.device("meta"), pytest.raises(bench.ConfigError, match=message) as caught:
         build(name, CLASSES, (channels, 224, 224), **params)
+    assert "\n" not in str(caught.value)
+
+
+# Small stems
+
+
+def sizes_seen(name: str, size: int, stem: str) -> list[int]:
+    """Return the heights of what the convolutions of a network give, on meta."""
+    import torch
+    from torch import nn
+
+    with torch.device("meta"):
+        network = build(name, CLASSES, (1, size, size), stem=stem).eval()
+    heights = []
+    for part in network.modules():
+        if isinstance(part, nn.Conv2d):
+            part.register_forward_hook(lambda part, images, maps: heights.append(maps.shape[-2]))
+    assert network(torch.zeros(2, 1, size, size, device="meta")).shape == (2, CLASSES)
+    return heights
+
+
+@pytest.mark.parametrize("size", [28, 32])
+@pytest.mark.parametrize(
+    ("name", "native", "small"),
+    [
+        ("resnet18", [1 / 2, 1 / 4], [1, 1]),
+        ("resnet50d", [1 / 2, 1 / 2, 1 / 2, 1 / 4], [1, 1, 1, 1]),
+        ("mobilenetv3_large_100", [1 / 2], [1]),
+        ("efficientnet_b0", [1 / 2, 1 / 2], [1, 1]),
+        ("regnety_002", [1 / 2], [1]),
+        ("convnext_atto", [1 / 4], [1]),
+        ("densenet121", [1 / 2, 1 / 4], [1, 1]),
+    ],
+)
+def test_a_small_stem_keeps_the_size_of_images(name, native, small, size):
+    for stem, shares in (("native", native), ("small", small)):
+        seen = sizes_seen(name, size, stem)[: len(shares)]
+        assert seen == [share * size for share in shares], stem
+
+
+@pytest.mark.parametrize("size", [28, 32])
+@pytest.mark.parametrize(
+    ("name", "wide"), [("vit_small_patch16_224", 4), ("swin_tiny_patch4_window7_224", 1)]
+)
+def test_a_small_stem_narrows_patches_and_takes_small_images(name, wide, size):
+    assert sizes_seen(name, size, "small")[0] == size // wide
+
+
+def test_patches_that_images_are_no_multiple_of_are_named():
+    with pytest.raises(bench.ConfigError, match=r"4x4 patches, of which 30x30 .*`--input-size`"):
+        build("vit_tiny_patch16_224", CLASSES, (3, 30, 30), stem="small")
+
+
+@pytest.mark.parametrize("name", ["resnet18", "densenet121", "nf_resnet26", "resnetv2_50"])
+def test_a_small_stem_answers_about_as_loudly_as_the_native_one(name):
+    """The spread behind the first convolution is what the architecture's own start gives."""
+    import torch
+
+    torch.manual_seed(0)
+    images = torch.randn(8, 3, 32, 32)
+    spread = []
+    for stem in ("native", "small"):
+        network: Any = build(name, CLASSES, (3, 32, 32), stem=stem)
+        first = network.get_submodule(network.pretrained_cfg["first_conv"])
+        with torch.no_grad():
+            # Where a kernel looks beyond the image, it sees zeros.
+            spread.append(first(images)[:, :, 4:-4, 4:-4].std().item())
+    # Where the number of outputs sets the spread, it is the same as well: so do its kernels' sizes.
+    assert spread[1] == pytest.approx(spread[0], rel=0.15)
+
+
+def test_the_native_stem_is_what_timm_builds():
+    import timm
+    import torch
+
+    torch.manual_seed(0)
+    theirs = timm.create_model("resnet18", num_classes=CLASSES, in_chans=1).state_dict()
+    torch.manual_seed(0)
+    ours = build("resnet18", CLASSES, (1, 32, 32)).state_dict()
+    assert all(torch.equal(ours[name], tensor) for name, tensor in theirs.items())
+
+
+# Preprocessing and layers
+
+
+def test_preprocessing_is_that_of_the_published_weights():
+    own = models()["inception_v3"].preprocessing
+    assert own is not None
+    assert own().size == 299
+    assert own().interpolation == "bicubic"
+    assert own(stem="small").size is None
+    vgg = models()["vgg16"].preprocessing
+    assert vgg is not None
+    assert vgg().interpolation == "bilinear"
+    assert vgg().mean == pytest.approx((0.485, 0.456, 0.406))
+
+
+def grouped(name: str, channels: int = 3) -> list[list[str]]:
+    import torch
+
+    model = models()[name]
+    native = (bench_timm.read_table()[name]["input_size"] or 224,) * 2
+    with torch.device("meta"):
+        network = model.build(CLASSES, (channels, *native))
+    assert model.layers is not None
+    groups = [list(group) for group in model.layers(network)]
+    names = [parameter for group in groups for parameter in group]
+    assert len(names) == len(set(names))
+    assert set(names) == {parameter for parameter, _ in network.named_parameters()}
+    assert all(groups)
+    return groups
+
+
+@pytest.mark.parametrize(
+    ("name", "first", "last"),
+    [
+        ("resnet18", "conv1.weight", "fc.weight"),
+        ("vgg11", "features.0.weight", "head.fc.weight"),
+        ("mobilenetv3_small_050", "conv_stem.weight", "classifier.weight"),
+        ("efficientnet_b0", "conv_stem.weight", "classifier.weight"),
+        ("inception_v3", "Conv2d_1a_3x3.conv.weight", "fc.weight"),
+        ("inception_v4", "features.0.conv.weight", "last_linear.weight"),
+        ("legacy_xception", "conv1.weight", "fc.weight"),
+        ("densenet121", "features.conv0.weight", "classifier.weight"),
+        ("convnext_atto", "stem.0.weight", "head.fc.weight"),
+        ("vit_tiny_patch16_224", "patch_embed.proj.weight", "head.weight"),
+    ],
+)
+def test_layers_go_from_the_input_to_the_logits(name, first, last):
+    groups = grouped(name)
+    assert len(groups) > 5
+    assert first in groups[0]
+    assert last in groups[-1]
+
+
+def test_layers_of_a_wrapped_network_bear_the_names_of_the_whole():
+    groups = grouped("csatv2", channels=1)
+    assert all(name.startswith("network.") for group in groups for name in group)
+
+
+def test_an_architecture_without_groups_has_a_layer_for_each_part():
+    import torch
+    from torch import nn
+
+    with torch.device("meta"):
+        network = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 4))
+    layers = models()["resnet18"].layers
+    assert layers is not None
+    assert layers(network) == [["0.weight", "0.bias"], ["2.weight", "2.bias"]]
+
+
+# Published weights
+
+
+class Hub(BaseHTTPRequestHandler):
+    """As much of the Hugging Face hub's protocol as it takes to hand out files."""
+
+    files: ClassVar[dict[str, Path]] = {}
+
+    def do_HEAD(self) -> None:
+        self._answer()
+
+    def do_GET(self) -> None:
+        content = self._answer()
+        if content is not None:
+            self.wfile.write(content)
+
+    def _answer(self) -> bytes | None:
+        file = self.files.get(self.path)
+        if file is None:
+            self.send_response(404)
+            self.send_header("X-Error-Code", "EntryNotFound")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return None
+        content = file.read_bytes()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(content)))
+        self.send_header("ETag", f'"{hashlib.sha256(content).hexdigest()}"')
+        self.send_header("X-Repo-Commit", "0" * 40)
+        self.end_headers()
+        return content
+
+    def log_message(self, *arguments: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def hub() -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Hub) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+        Hub.files.clear()
+
+
+def fetching(script: str, folder: Path, endpoint: str, **variables: str) -> str:
+    """Run a script that fetches weights in a process of its own; return what it printed."""
+    done = subprocess.run(
+        [sys.executable, "-W", "error::UserWarning", "-c", script, str(folder)],
+        env={
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join(sys.path),
+            "HF_ENDPOINT": endpoint,
+            "HF_HOME": str(folder / "hf"),
+            "TORCH_HOME": str(folder / "torch"),
+            "NO_PROXY": "127.0.0.1",
+            **variables,
+        },
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+ARRIVED = """
+import sys, torch
+from pathlib import Path
+from safetensors.torch import load_file
+from bench_timm.building import build
+from bench_timm.published import pretrained
+
+folder = Path(sys.argv[1])
+theirs = load_file(folder / "resnet18.safetensors")
+found = pretrained("resnet18", (3, 32, 32), drop_rate=0.1)
+assert list(found) == list(build("resnet18", 1000, (3, 32, 32)).state_dict())
+assert all(torch.equal(found[name], theirs[name]) for name in found)
+
+# Gray images: the sum over the colours, and the rest as it was.
+gray = pretrained("resnet18", (1, 32, 32))
+torch.testing.assert_close(gray["conv1.weight"], theirs["conv1.weight"].sum(1, keepdim=True))
+assert torch.equal(gray["fc.weight"], theirs["fc.weight"])
+
+# A small stem: the middle of the kernels.
+small = pretrained("resnet18", (3, 32, 32), stem="small")
+assert torch.equal(small["conv1.weight"], theirs["conv1.weight"][:, :, 2:5, 2:5])
+build("resnet18", 1000, (3, 32, 32), stem="small").load_state_dict(small)
+
+# A fixed size: positions and patches are made to fit.
+theirs = torch.load(folder / "vit.bin")
+found = pretrained("vit_tiny_patch16_224", (3, 224, 224))
+assert all(torch.equal(found[name], theirs[name]) for name in found)
+small = pretrained("vit_tiny_patch16_224", (1, 32, 32), stem="small")
+build("vit_tiny_patch16_224", 1000, (1, 32, 32), stem="small").load_state_dict(small)
+assert torch.equal(small["blocks.0.attn.qkv.weight"], theirs["blocks.0.attn.qkv.weight"])
+"""
+
+AT_HAND = """
+from bench_timm.published import pretrained
+print(len(pretrained("resnet18", (3, 32, 32))))
+"""
+
+REFUSED = """
+import time
+from bench.errors import BenchError
+from bench_timm.published import pretrained
+for name in {names!r}:
+    start = time.perf_counter()
+    try:
+        pretrained(name, (3, 32, 32))
+    except BenchError as error:
+        print(f"{{type(error).__name__}} {{time.perf_counter() - start:.0f}} {{error}}")
+"""
+
+
+def test_published_weights_arrive(hub, tmp_path):
+    import torch
+    from safetensors.torch import save_file
+
+    save_file(build("resnet18", 1000, (3, 32, 32)).state_dict(), tmp_path / "resnet18.safetensors")
+    vit = build("vit_tiny_patch16_224", 1000, (3, 224, 224))
+    torch.save(vit.state_dict(), tmp_path / "vit.bin")
+    places = {
+        "resnet18": ("model.safetensors", "resnet18.safetensors"),
+        "vit_tiny_patch16_224": ("pytorch_model.bin", "vit.bin"),
+    }
+    for name, (remote, local) in places.items():
+        import timm
+
+        repository = timm.models.get_pretrained_cfg(name).hf_hub_id
+        Hub.files[f"/{repository}/resolve/main/{remote}"] = tmp_path / local
+    fetching(ARRIVED, tmp_path, hub)
+    # What was fetched once needs neither the hub nor leave to ask it.
+    Hub.files.clear()
+    printed = fetching(AT_HAND, tmp_path, "http://127.0.0.1:9", BENCH_OFFLINE="1")
+    assert int(printed) > 100
+
+
+def test_weights_that_cannot_be_had_are_one_line_within_seconds(hub, tmp_path):
+    names = ["resnet18"]
+    for endpoint in ("http://127.0.0.1:9", hub):
+        printed = fetching(REFUSED.format(names=names), tmp_path, endpoint)
+        kind, seconds, message = printed.rstrip("\n").split(" ", 2)
+        assert kind == "EnvironmentFailure"
+        assert int(seconds) < 20
+        assert message.startswith("the weights `timm/resnet18.a1_in1k` of `resnet18` cannot be had")
+        assert message.endswith("`--weights file:PATH` takes a file that was fetched elsewhere")
+        assert "\n" not in message
+
+
+def test_weights_are_not_fetched_where_that_is_forbidden(tmp_path):
+    names = ["resnet18", "legacy_xception"]
+    script = REFUSED.format(names=names)
+    printed = fetching(script, tmp_path, "http://127.0.0.1:9", BENCH_OFFLINE="1").splitlines()
+    assert len(printed) == 2
+    for name, line in zip(names, printed, strict=True):
+        assert line.startswith("DataError 0 the weights `")
+        assert f"of `{name}` is not at hand, and `--offline`" in line
+
+
+def test_an_architecture_without_weights_says_so():
+    import timm
+
+    published = set(timm.list_models(pretrained=True))
+    bare = {tag.partition(".")[0] for tag in published}
+    name = next(name for name in sorted(models()) if name not in bare)
+    fetch = models()[name].pretrained
+    assert fetch is not None
+    with pytest.raises(bench.ConfigError, match=f"publishes no weights of `{name}`") as caught:
+        fetch((3, 32, 32))
     assert "\n" not in str(caught.value)
 
 
@@ -359,3 +698,37 @@ def test_every_family_takes_a_training_step(family):
     optimizer.step()
     assert math.isfinite(loss.item())
     assert all(torch.isfinite(parameter).all() for parameter in network.parameters())
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("family", sorted(FAMILIES))
+def test_every_architecture_groups_all_its_parameters(family):
+    failures = {}
+    for name in FAMILIES[family]:
+        try:
+            assert len(grouped(name)) > 1
+        except bench.ConfigError as error:
+            if not name.endswith("_enc"):
+                failures[name] = str(error)
+        except Exception as error:  # report all of a family at once
+            failures[name] = repr(error)
+    assert not failures
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("family", sorted(FAMILIES))
+def test_every_architecture_has_a_small_stem_or_says_that_it_has_none(family):
+    import torch
+
+    failures = {}
+    for name in FAMILIES[family]:
+        try:
+            with torch.device("meta"):
+                build(name, CLASSES, (3, 32, 32), stem="small")
+        except bench.ConfigError:
+            continue
+        except Exception as error:
+            failures[name] = repr(error)
+    assert not failures

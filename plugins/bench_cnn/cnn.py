@@ -6,22 +6,10 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
 import bench
-from bench.text import did_you_mean, listing
+from bench_cnn import blocks
 
 if TYPE_CHECKING:
     from torch import nn
-
-ACTIVATIONS = {
-    "elu": "ELU",
-    "gelu": "GELU",
-    "leaky-relu": "LeakyReLU",
-    "mish": "Mish",
-    "relu": "ReLU",
-    "sigmoid": "Sigmoid",
-    "silu": "SiLU",
-    "tanh": "Tanh",
-}
-"""The value of `activation`, and the class in `torch.nn` that it means."""
 
 
 def build(
@@ -30,6 +18,7 @@ def build(
     *,
     depth: int = 2,
     filters: int = 32,
+    growth: float = 1.0,
     kernel_size: int = 3,
     activation: str = "relu",
     dropout: float = 0.25,
@@ -47,9 +36,10 @@ def build(
         num_classes: number of logits.
         input_shape: (channels, height, width) of the images, pixels.
         depth: number of blocks; each halves height and width, rounding down.
-        filters: channels of every convolution.
+        filters: channels of the first convolution.
+        growth: how many times as many channels each next convolution has, rounded; 1 or more.
         kernel_size: height and width of the filters, odd.
-        activation: a key of `ACTIVATIONS`; it follows each convolution and the first dense layer.
+        activation: a key of `blocks.ACTIVATIONS`; it follows each layer but the last.
         dropout: probability that a value behind the pooling is dropped, 0 to below 1.
         dense: width of the first dense layer.
         dense_dropout: probability that one of its outputs is dropped, 0 to below 1.
@@ -62,40 +52,26 @@ def build(
     """
     from torch import nn
 
-    if activation not in ACTIVATIONS:
-        raise bench.ConfigError(
-            f"model `cnn` has no activation `{activation}`{did_you_mean(activation, ACTIVATIONS)}; "
-            f"it knows {listing(ACTIVATIONS)}"
-        )
-    _at_least_one(depth=depth, filters=filters, kernel_size=kernel_size, dense=dense)
-    _probability(dropout=dropout, dense_dropout=dense_dropout)
-    if kernel_size % 2 == 0:
-        raise bench.ConfigError(
-            f"model `cnn`: `kernel_size` is {kernel_size}; give an odd number, "
-            "which keeps the image's size"
-        )
-    channels, height, width = input_shape
-    deepest = min(height, width).bit_length() - 1
-    if depth > deepest:
-        advice = f"at most `depth={deepest}` suits it" if deepest else "give larger images"
-        raise bench.ConfigError(
-            f"model `cnn`: an image of {height}x{width} pixels cannot be halved "
-            f"{depth} times; {advice}"
-        )
-    activate = getattr(nn, ACTIVATIONS[activation])
+    activate = blocks.activation_of("cnn", activation)
+    widths = blocks.widths("cnn", depth, filters, growth)
+    blocks.odd("cnn", kernel_size)
+    blocks.at_least_one("cnn", dense=dense)
+    blocks.probability("cnn", dropout=dropout, dense_dropout=dense_dropout)
+    channels, *size = input_shape
+    height, width = blocks.remaining("cnn", (size[0], size[1]), depth)
     layers: OrderedDict[str, nn.Module] = OrderedDict()
-    for index in range(depth):
-        layers[f"block{index + 1}"] = nn.Sequential(
+    for number, filters_here in enumerate(widths, 1):
+        layers[f"block{number}"] = nn.Sequential(
             nn.BatchNorm2d(channels),
-            nn.Conv2d(channels, filters, kernel_size, padding=kernel_size // 2),
+            nn.Conv2d(channels, filters_here, kernel_size, padding=kernel_size // 2),
             activate(),
             nn.MaxPool2d(2),
             nn.Dropout(dropout),
         )
-        channels = filters
+        channels = filters_here
     layers["head"] = nn.Sequential(
         nn.Flatten(),
-        nn.Linear(filters * (height >> depth) * (width >> depth), dense),
+        nn.Linear(channels * height * width, dense),
         activate(),
         nn.Dropout(dense_dropout),
         nn.Linear(dense, num_classes),
@@ -108,6 +84,7 @@ def suggest(trial: Any) -> dict[str, Any]:
     return {
         "depth": trial.suggest_int("depth", 1, 3),
         "filters": trial.suggest_int("filters", 16, 64, step=16),
+        "growth": trial.suggest_categorical("growth", [1.0, 1.5, 2.0]),
         "kernel_size": trial.suggest_categorical("kernel_size", [3, 5]),
         "activation": trial.suggest_categorical("activation", ["relu", "gelu", "silu", "tanh"]),
         "dropout": trial.suggest_float("dropout", 0.0, 0.5),
@@ -116,22 +93,15 @@ def suggest(trial: Any) -> dict[str, Any]:
     }
 
 
-def _at_least_one(**values: int) -> None:
-    for name, value in values.items():
-        if not isinstance(value, int) or value < 1:
-            raise bench.ConfigError(
-                f"model `cnn`: `{name}` is {value}; give a whole number, 1 or more"
-            )
-
-
-def _probability(**values: float) -> None:
-    for name, value in values.items():
-        if not isinstance(value, int | float) or not 0 <= value < 1:
-            raise bench.ConfigError(f"model `cnn`: `{name}` is {value}; give 0 to below 1")
-
-
 # Exact for the default params, one channel, 28x28 pixels and 1,000 classes; other channels and
 # sizes change the first convolution and the first dense layer.
-HINTS = bench.ModelHints(family="cnn", parameters=339_466, macs=2_360_832, layers=6, input_size=28)
+HINTS = bench.ModelHints(
+    family="cnn",
+    parameters=339_466,
+    macs=2_360_832,
+    layers=6,
+    input_size=28,
+    smallest_size=4,
+)
 
 MODEL = bench.Model(name="cnn", build=build, suggest=suggest, hints=HINTS, preload=("torch",))

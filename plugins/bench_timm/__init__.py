@@ -2,11 +2,14 @@
 
     names.py       which architectures the installed timm offers, read from its source text
     models.json    their sizes, measured once by make_table.py; hints for listings and estimates
-    building.py    from a name to a network
-    networks.py    what some architectures need around them; the only module that imports torch
+    building.py    from a name to a network, its layers, and how its own training saw images
+    stems.py       a stem for small images
+    networks.py    what some architectures need around them
+    published.py   published weights in the shape of a network
     make_table.py  writes models.json
 
-The weights are always random: a benchmark that trains compares nothing if some start trained.
+The weights are random unless training is told to start from others: a benchmark compares nothing
+if some start trained.
 """
 
 from __future__ import annotations
@@ -18,8 +21,9 @@ from pathlib import Path
 from typing import Any
 
 import bench
-from bench_timm.building import build, preprocessing, suggest
+from bench_timm.building import build, layers, preprocessing, suggest
 from bench_timm.names import architectures
+from bench_timm.published import pretrained
 
 TABLE = Path(__file__).with_name("models.json")
 
@@ -32,6 +36,9 @@ ALIASES = {
     # `xception41`, `65` and `71` are the later variants made for segmentation.
     "xception": "legacy_xception",
     "densenet": "densenet121",
+    "efficientnet": "efficientnet_b0",
+    "convnext": "convnext_tiny",
+    "vit": "vit_small_patch16_224",
 }
 """The usual name of a family, and the architecture it stands for."""
 
@@ -53,6 +60,8 @@ def register_models() -> Iterator[bench.Model]:
             aliases=(aliases[name],) if name in aliases else (),
             preload=("timm",),
             preprocessing=functools.partial(preprocessing, name),
+            pretrained=functools.partial(pretrained, name),
+            layers=layers,
             hints=bench.ModelHints(
                 family=family,
                 parameters=row.get("parameters"),
@@ -60,6 +69,7 @@ def register_models() -> Iterator[bench.Model]:
                 layers=row.get("layers"),
                 input_size=row.get("input_size"),
                 smallest_size=row.get("smallest_size"),
+                interpolation=row.get("interpolation"),
             ),
         )
 

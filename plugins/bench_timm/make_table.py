@@ -13,6 +13,7 @@ RGB image at its native size, in evaluation mode. A row holds
                     Normalisation, activations, pooling and element-wise products are not counted
     layers          modules that hold parameters of their own
     smallest_size   the smallest of a few sizes, or else the native one, at which it trains
+    interpolation   how its own training resized images, `bilinear` or `bicubic`
 
 and null for whatever could not be measured. The table gives hints, never results: a name that it
 lacks or that another timm builds differently costs no more than an estimate.
@@ -29,10 +30,19 @@ from typing import Any
 
 from bench import files
 from bench_timm import TABLE
-from bench_timm.building import build
+from bench_timm.building import build, interpolation
 from bench_timm.names import architectures
 
-COLUMNS = ("name", "family", "parameters", "input_size", "macs", "layers", "smallest_size")
+COLUMNS = (
+    "name",
+    "family",
+    "parameters",
+    "input_size",
+    "macs",
+    "layers",
+    "smallest_size",
+    "interpolation",
+)
 
 SIZES = (32, 96)
 """Tried below the native size: most small-image needs are met by one of them, or by none."""
@@ -46,7 +56,7 @@ def measure(architecture: tuple[str, str]) -> list[Any]:
 
     name, family = architecture
     torch.set_num_threads(1)
-    parameters = size = macs = layers = smallest = None
+    parameters = size = macs = layers = smallest = resized = None
     try:
         with torch.device("meta"), warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -55,6 +65,7 @@ def measure(architecture: tuple[str, str]) -> list[Any]:
             layers = sum(bool(module._parameters) for module in network.modules())
             config: Any = network.pretrained_cfg
             size = min(config["input_size"][1:])
+            resized = interpolation(config["interpolation"])
             # Without gradients, since the counter stumbles over parameters that are also inputs.
             network.requires_grad_(False)
             with FlopCounterMode(display=False) as counter:
@@ -63,7 +74,7 @@ def measure(architecture: tuple[str, str]) -> list[Any]:
             smallest = next((s for s in SIZES if s < size and _trains(name, s)), size)
     except Exception as error:  # whatever a network does, the others still get their rows
         print(f"{name}: {type(error).__name__}: {error}", file=sys.stderr)
-    return [name, family, parameters, size, macs, layers, smallest]
+    return [name, family, parameters, size, macs, layers, smallest, resized]
 
 
 def _trains(name: str, size: int) -> bool:
