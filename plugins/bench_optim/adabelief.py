@@ -28,7 +28,7 @@ def build(
 
     Args:
         model: the network whose parameters are updated.
-        lr: X
+        lr: peak learning rate; the paper's value, and timm's default.
         beta1: memory of the running mean of the gradient; the paper's value.
         beta2: memory of the running mean of the squared surprise; the paper's value.
         eps: added to the surprise and to the denominator; timm's default and that of the paper's

@@ -31,7 +31,7 @@ def build(
 
     Args:
         model: the network whose parameters are updated.
-        lr: X
+        lr: peak learning rate; that of `adamw`, for its steps are clipped to be about as long.
         beta1: memory of a running mean of the steps; 0, the paper's value, keeps none and saves its
             memory.
         decay_rate: below 0: the memory of the squared gradients is 1 - t^decay_rate at step t; the

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import bench
-from bench_optim.kernels import fused
 
 if TYPE_CHECKING:
     from torch import nn
@@ -45,7 +44,6 @@ def build(
         initial_accumulator_value=initial_accumulator_value,
         eps=eps,
         weight_decay=weight_decay,
-        fused=fused(model),
     )
 
 

@@ -30,7 +30,7 @@ def build(
 
     Args:
         model: the network whose parameters are updated.
-        lr: X
+        lr: peak learning rate; that of `adam`, so that the two differ in one thing only.
         beta1: memory of the running mean of the gradient; timm's default.
         beta2: memory of the running mean of the squared gradient; timm's default.
         eps: added to the denominator; timm's default.

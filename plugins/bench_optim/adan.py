@@ -29,7 +29,8 @@ def build(
 
     Args:
         model: the network whose parameters are updated.
-        lr: X
+        lr: peak learning rate; that of `adamw`. timm's default is 0.001, and the paper's values are
+            larger than those of AdamW beside it.
         beta1: memory of the running mean of the gradient; the paper's value.
         beta2: memory of the running mean of the change; the paper's value.
         beta3: memory of the running mean of the square; the paper's value.

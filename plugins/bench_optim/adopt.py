@@ -29,7 +29,7 @@ def build(
 
     Args:
         model: the network whose parameters are updated.
-        lr: X
+        lr: peak learning rate; the default of the paper's code and of timm.
         beta1: memory of the running mean of the gradient; the paper's value.
         beta2: memory of the running mean of the squared gradient; the paper's value.
         eps: smallest denominator; the paper's value.

@@ -30,8 +30,8 @@ def build(
 
     Args:
         model: the network whose parameters are updated.
-        lr: peak learning rate; that of `sgd`. torch's default of 0.01 is too small for runs of a
-            few epochs.
+        lr: peak learning rate; that of `sgd`, so that the two differ in one thing only. torch's
+            default is 0.01.
         lambd: shrinkage of the weights per unit of learning rate, and how fast e falls; torch's
             default.
         alpha: power with which e falls; torch's default.

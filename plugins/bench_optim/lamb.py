@@ -30,7 +30,7 @@ def build(
 
     Args:
         model: the network whose parameters are updated.
-        lr: X
+        lr: peak learning rate; LAMBTODO
         beta1: memory of the running mean of the gradient; the paper's value.
         beta2: memory of the running mean of the squared gradient; the paper's value.
         eps: added to the denominator; the paper's value.

@@ -27,7 +27,7 @@ def build(
 
     Args:
         model: the network whose parameters are updated.
-        lr: X
+        lr: peak learning rate; that of the paper's code, and timm's default.
         beta1: memory of the running mean of the scaled gradient; the paper's value.
         beta2: memory of the running mean of the squared gradient; timm's default.
         eps: added to the denominator; the paper's value.

@@ -30,7 +30,7 @@ def build(
 
     Args:
         model: the network whose parameters are updated.
-        lr: X
+        lr: peak learning rate; timm's default.
         momentum: share of the velocity that is kept; the paper's value.
         weight_decay: strength of the L2 penalty, added to the gradient; timm's default of 0.
         trust_coeff: how far a layer may move, relative to its size; the paper's value.

@@ -28,7 +28,7 @@ def build(
 
     Args:
         model: the network whose parameters are updated.
-        lr: X
+        lr: peak learning rate; the default of the paper's code and of timm.
         momentum: share of the velocity that is kept; timm's default and the paper's value.
         eps: added to the denominator, and to the learning rate; timm's default.
         weight_decay: strength of the L2 penalty, added to the gradient; timm's default of 0; the

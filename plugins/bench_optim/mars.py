@@ -30,7 +30,7 @@ def build(
 
     Args:
         model: the network whose parameters are updated.
-        lr: X
+        lr: peak learning rate; that of the paper's code, and timm's default.
         beta1: memory of the running mean of the gradient; timm's default. The paper's is 0.95.
         beta2: memory of the running mean of the squared gradient; the paper's value.
         eps: added to the denominator; the paper's value.

@@ -42,7 +42,7 @@ def build(
 
     Args:
         model: the network whose parameters are updated.
-        lr: X
+        lr: peak learning rate, of both; that of `adamw`.
         momentum: share of the velocity that is kept; the authors' value.
         nesterov: whether the velocity is looked one step ahead; the authors' choice.
         ns_steps: steps towards an orthogonal matrix; the authors' value.

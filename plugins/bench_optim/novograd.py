@@ -28,7 +28,7 @@ def build(
 
     Args:
         model: the network whose parameters are updated.
-        lr: X
+        lr: peak learning rate; timm's default.
         beta1: share of the velocity that is kept; the paper's value.
         beta2: memory of the running mean of the squared norm; the paper's value.
         eps: added to the denominator; timm's default.

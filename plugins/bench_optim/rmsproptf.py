@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 def build(
     model: nn.Module,
     *,
-    lr: float = 1e-3,
+    lr: float = 2e-3,
     alpha: float = 0.9,
     eps: float = 1e-3,
     momentum: float = 0.9,
@@ -28,7 +28,8 @@ def build(
 
     Args:
         model: the network whose parameters are updated.
-        lr: X
+        lr: peak learning rate; 0.256 for batches of 4,096 (Tan et al., 2019,
+            https://arxiv.org/abs/1807.11626), scaled down to 32.
         alpha: memory of the running mean of the squared gradient; that of EfficientNet.
         eps: added to the squared gradient inside the root; timm's recipe for EfficientNets.
         momentum: share of the velocity that is kept; that of EfficientNet.

@@ -28,7 +28,7 @@ def build(
 
     Args:
         model: the network whose parameters are updated.
-        lr: X
+        lr: peak learning rate; that of `nesterov`, so that the two differ in one thing only.
         momentum: share of the velocity that is kept; the paper's value.
         weight_decay: each weight also shrinks by lr * weight_decay / (1 - momentum) * w; timm's
             default of 0.
