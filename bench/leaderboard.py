@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from bench import comparison, stats
@@ -29,6 +29,8 @@ class Block:
         answer: one sentence: which row to choose, or that they cannot be told apart.
         metric: what rows are ranked by.
         gap: the smallest difference in it that the test set resolves with one seed.
+        differing: the protocol fields in which it differs from other blocks of its dataset, as
+            the title says them.
     """
 
     title: str
@@ -36,6 +38,7 @@ class Block:
     answer: str = ""
     metric: str = "accuracy"
     gap: float | None = None
+    differing: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -156,7 +159,7 @@ def _conclude(block: Block, book: AnswerBook) -> None:
     assert best.score is not None
     block.metric = best.metric
     block.gap = comparison.resolvable_gap(succeeded(best)[0], best.score)
-    labels = _labels(block.rows)
+    labels = labels_of(block.rows)
     leader = labels[id(best)]
     items = f"{best.n:,} test images with {_seeds(best)}"
     if len(ranked) == 1:
@@ -183,8 +186,8 @@ def _conclude(block: Block, book: AnswerBook) -> None:
     block.answer += f", and `--seeds {more}` may separate them"
 
 
-def _labels(rows: Sequence[Row]) -> dict[int, str]:
-    """Return the shortest name of each row that tells it from the others."""
+def labels_of(rows: Sequence[Row]) -> dict[int, str]:
+    """Return the shortest name that tells each row from the others, by the row's `id()`."""
     models = {row.name for row in rows}
     optimizers = {row.optimizer_name for row in rows}
     result = {}
@@ -209,14 +212,18 @@ def _name(blocks: list[Block]) -> None:
             for name, value in fields.items()
             if any(canonical(peer.get(name)) != canonical(value) for peer in peers)
         }
-        always: dict[str, Any] = {
-            name: fields[name] for name in ("epochs", "batch_size") if name in fields
-        }
-        details = ", ".join(
-            f"{name.replace('_', ' ')} {'auto' if value is None else value}"
-            for name, value in {**always, **differing}.items()
-        )
+        always = {name: fields[name] for name in ("epochs", "batch_size") if name in fields}
+        block.differing = _said(differing)
+        details = ", ".join(f"{k} {v}" for k, v in _said({**always, **differing}).items())
         block.title = f"{dataset} · {details}"
+
+
+def _said(fields: dict[str, Any]) -> dict[str, str]:
+    """Return fields as titles say them."""
+    return {
+        name.replace("_", " "): "auto" if value is None else str(value)
+        for name, value in fields.items()
+    }
 
 
 def _titled_fields(rows: list[Row]) -> dict[str, Any]:
