@@ -80,7 +80,7 @@ def write(sheets: Sequence[Sheet], folder: Path) -> list[Path]:
         StoreError: the folder cannot be written.
     """
     written = []
-    for name, sheet in zip(_file_names([sheet.name for sheet in sheets]), sheets, strict=True):
+    for name, sheet in zip(_file_names([sheet.title for sheet in sheets]), sheets, strict=True):
         figures = {"ranking": draw_ranking(sheet)}
         if any(method.traces for panel in sheet.panels for method in panel.methods):
             figures["curves"] = draw_curves(sheet)
@@ -98,8 +98,8 @@ def render(figure: Figure, form: str) -> bytes:
     with _style(), warnings.catch_warnings():
         # A letter that the font lacks is a box in the picture, and nothing to trouble a reader.
         warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)
-        dated = {"metadata": {"Date": None}} if form == "svg" else {}
-        figure.savefig(buffer, format=form, dpi=_DPI, **dated)
+        dated = {"Date": None} if form == "svg" else None
+        figure.savefig(buffer, format=form, dpi=_DPI, metadata=dated)
     return buffer.getvalue()
 
 
@@ -108,58 +108,36 @@ def draw_curves(sheet: Sheet) -> Figure:
 
     Of several seeds the line is their mean, as far as all of them have come, and the band reaches
     from the smallest to the largest; a seed that trained on has a thin line of its own. Panels side
-    by side share their axes, and a row has one colour in all of them.
+    by side share their axes.
     """
-    from matplotlib.ticker import MaxNLocator, PercentFormatter
-
     panels = _best_panels(sheet.panels)
-    drawn = [_with_curves(panel)[:MOST_CURVES] for panel in panels]
-    styles = _styles(drawn)
-    shown = list({method.label: method for methods in drawn for method in methods})
-    side_by_side = len(panels) > 1
-    width = max(9.0, 4.0 * len(panels)) if side_by_side else 10.0
-    keys = _keys(drawn)
-    label_lines = _legend_rows([*map(_shortened, shown)], width)
+    styles = _styles(sheet, [method for panel in panels for method in _with_curves(panel)])
+    drawn = [[each for each in _with_curves(p) if each.label in styles] for p in panels]
+    labels = [label for label in styles if any(m.label == label for ms in drawn for m in ms)]
+    beside = len(panels) > 1
+    width = max(10.0, 4.0 * len(panels))
+    label_lines = _legend_rows([*map(_shortened, labels)], width)
     notes = _wrapped(_notes(sheet, panels, drawn), width, 8.0)
     title = _wrapped([sheet.title], width, 11.0)
     heights = [
-        _LINE * len(title) * 1.2 + (6.2 if side_by_side else 3.7),
+        _LINE * len(title) * 1.2 + (6.0 if beside else 3.7),
         _LINE * (label_lines + 1) + 0.2,
         _LINE * 0.85 * len(notes) + 0.1,
     ]
     with _style():
         figure, (top, middle, bottom) = _stacked(width, heights, "\n".join(title))
-        shape = (2, len(panels)) if side_by_side else (1, 2)
-        grid = top.subplots(
-            *shape, squeeze=False, sharex=side_by_side, sharey="row" if side_by_side else False
-        )
-        losses = [value for methods in drawn for method in methods for value in _losses(method)]
-        for column, (panel, methods) in enumerate(zip(panels, drawn, strict=True)):
-            name, train, val = series.measured(panel)
-            places = ((0, column), (1, column)) if side_by_side else ((0, 0), (0, 1))
-            for place, fields, label in zip(
-                places,
-                (("train_loss", "val_loss"), (train, val)),
-                ("loss", name),
-                strict=True,
-            ):
-                axes = grid[place]
-                for method in methods:
-                    _draw_method(axes, method, fields, styles[method.label])
-                axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-                if not side_by_side or column == 0:
-                    axes.set_ylabel(label)
-                if not side_by_side or place[0] == 1:
-                    axes.set_xlabel("epoch")
-                if label == "loss" and _wants_logarithm(losses):
-                    _scale_by_logarithm(axes)
-                elif label != "loss":
-                    axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=None))
-            if side_by_side:
-                grid[0, column].set_title(
-                    "\n".join(_wrapped([panel.title], width / len(panels), 10.0))
-                )
-        _draw_legends(middle, shown, styles, keys, label_lines, width)
+        if beside:
+            grid = top.subplots(2, len(panels), squeeze=False, sharex=True, sharey="row")
+            pairs = [*zip(*grid, strict=True)]
+        else:
+            pairs = [top.subplots(1, 2)]
+        logarithmic = _wants_logarithm([*_losses(drawn)])
+        for pair, panel, methods in zip(pairs, panels, drawn, strict=True):
+            _draw_panel(pair, panel, methods, styles, logarithmic=logarithmic)
+            pair[0].set_title("\n".join(_wrapped([panel.title], width / len(panels), 10.0)))
+            for axes in pair if beside else ():
+                axes.label_outer()
+        _draw_legends(middle, labels, styles, _keys(drawn), label_lines)
         _write_notes(bottom, notes)
     return figure
 
@@ -170,7 +148,7 @@ def draw_ranking(sheet: Sheet) -> Figure:
 
     panels = _best_panels(sheet.panels)
     drawn = [panel.methods[:MOST_RANKED] for panel in panels]
-    styles = _styles([_with_curves(panel)[:MOST_CURVES] for panel in panels])
+    styles = _styles(sheet, [method for panel in panels for method in _with_curves(panel)])
     width = 10.0
     several = len(panels) > 1
     notes = _wrapped(_ranking_notes(sheet, panels, drawn), width, 8.0)
@@ -197,6 +175,30 @@ def draw_ranking(sheet: Sheet) -> Figure:
     return figure
 
 
+def _draw_panel(
+    pair: Sequence[Axes],
+    panel: Panel,
+    methods: Sequence[Method],
+    styles: dict[str, tuple[str, str]],
+    *,
+    logarithmic: bool,
+) -> None:
+    """Draw the rows of a panel: the loss on the first axes, the metric on the second."""
+    from matplotlib.ticker import MaxNLocator, PercentFormatter
+
+    name, train, val = series.measured(panel)
+    for method in methods:
+        _draw_method(pair[0], method, ("train_loss", "val_loss"), styles[method.label])
+        _draw_method(pair[1], method, (train, val), styles[method.label])
+    for axes, what in zip(pair, ("loss", name), strict=True):
+        axes.set_xlabel("epoch")
+        axes.set_ylabel(what)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    if logarithmic:
+        _scale_by_logarithm(pair[0])
+    pair[1].yaxis.set_major_formatter(PercentFormatter(1.0))
+
+
 def _draw_method(
     axes: Axes, method: Method, fields: tuple[str | None, str], style: tuple[str, str]
 ) -> None:
@@ -208,10 +210,10 @@ def _draw_method(
         runs = [_points(trace.epochs, field) for trace in method.traces]
         common = sorted(set.intersection(*({*run} for run in runs)))
         values = [[run[epoch] for run in runs] for epoch in common]
-        single = {"marker": "."} if len(common) == 1 else {}
+        dot = "." if len(common) == 1 else ""
         means = [sum(each) / len(each) for each in values]
         thin = 0.6 if field.startswith("train") else 1.0
-        axes.plot(common, means, dash, color=color, linewidth=1.6 * max(thin, 0.75), **single)
+        axes.plot(common, means, dash, color=color, linewidth=1.6 * max(thin, 0.75), marker=dot)
         if len(runs) > 1:
             low, high = [min(each) for each in values], [max(each) for each in values]
             axes.fill_between(common, low, high, color=color, alpha=0.15 * thin, linewidth=0)
@@ -276,7 +278,6 @@ def _draw_legends(
     styles: dict[str, tuple[str, str]],
     keys: Sequence[tuple[str, str]],
     rows: int,
-    width: float,
 ) -> None:
     """Say which colour is which row, and what the kinds of lines mean."""
     from matplotlib.lines import Line2D
@@ -293,10 +294,11 @@ def _draw_legends(
         "band": Patch(color=_FAINT, alpha=0.25, linewidth=0),
         "rest": Line2D([], [], color=_FAINT, linewidth=0.6),
     }
-    for place, columns, shown, texts in (
+    legends: tuple[tuple[Any, int, list[Any], list[str]], ...] = (
         ("upper center", math.ceil(len(labels) / rows), handles, [*map(_shortened, labels)]),
         ("lower center", len(keys), [drawn[key] for key, _ in keys], [text for _, text in keys]),
-    ):
+    )
+    for place, columns, shown, texts in legends:
         # Named only afterwards: matplotlib takes a label that begins with `_` for none.
         legend = figure.legend(
             shown, ["x"] * len(shown), loc=place, ncols=columns, frameon=False, borderpad=0.1
@@ -364,7 +366,7 @@ def _left_out(
 
 def _best_panels(panels: Sequence[Panel]) -> list[Panel]:
     """Return the panels with the best scores, in the order that they had."""
-    best = sorted(panels, key=lambda panel: -_score(panel.methods[0]))[:MOST_PANELS]
+    best = sorted(panels, key=lambda panel: -panel.methods[0].score)[:MOST_PANELS]
     return [panel for panel in panels if any(panel is each for each in best)]
 
 
@@ -372,15 +374,15 @@ def _with_curves(panel: Panel) -> list[Method]:
     return [method for method in panel.methods if method.traces]
 
 
-def _score(method: Method) -> float:
-    return method.row.score.mean if method.row.score else -math.inf
+def _styles(sheet: Sheet, methods: Sequence[Method]) -> dict[str, tuple[str, str]]:
+    """Return the colour and the marker of each label that is drawn, best first.
 
-
-def _styles(drawn: Sequence[Sequence[Method]]) -> dict[str, tuple[str, str]]:
-    """Return the colour and the marker of each label."""
-    labels = list(dict.fromkeys(method.label for methods in drawn for method in methods))
-    pairs = [*zip(COLORS, MARKERS, strict=True)]
-    return {label: pairs[place % len(pairs)] for place, label in enumerate(labels)}
+    A label looks alike in all pictures of its dataset, unless there are more than colours.
+    """
+    labels = [label for label in sheet.labels if any(m.label == label for m in methods)]
+    known = sheet.labels if len(sheet.labels) <= MOST_CURVES else labels
+    looks = dict(zip(known, zip(COLORS, MARKERS, strict=True), strict=False))
+    return {label: looks[label] for label in labels if label in looks}
 
 
 def _points(epochs: Sequence[Any], field: str | None) -> dict[int, float]:
@@ -389,9 +391,9 @@ def _points(epochs: Sequence[Any], field: str | None) -> dict[int, float]:
     return {epoch: value for epoch, value in values.items() if value is not None}
 
 
-def _losses(method: Method) -> Iterator[float]:
-    for trace in method.traces:
-        for each in trace.epochs:
+def _losses(drawn: Sequence[Sequence[Method]]) -> Iterator[float]:
+    for method in (method for methods in drawn for method in methods):
+        for each in (each for trace in method.traces for each in trace.epochs):
             yield each.train_loss
             yield each.val_loss
 
@@ -409,18 +411,16 @@ def _scale_by_logarithm(axes: Axes) -> None:
     # The usual formatter writes powers of ten as formulas, and formulas are off.
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.yaxis.set_minor_formatter(NullFormatter())
-    if axes.get_ylabel():
-        axes.set_ylabel("loss (logarithmic)")
+    axes.set_ylabel("loss (logarithmic)")
 
 
-def _stacked(
-    width: float, heights: Sequence[float], title: str
-) -> tuple[Figure, Sequence[SubFigure]]:
+def _stacked(width: float, heights: Sequence[float], title: str) -> tuple[Figure, list[SubFigure]]:
     """Return a figure of parts above each other, of these heights in inches."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, sum(heights)), layout="constrained")
-    parts = figure.subfigures(len(heights), 1, height_ratios=heights)
+    grid = figure.subfigures(len(heights), 1, squeeze=False, height_ratios=heights)
+    parts: list[SubFigure] = [*grid[:, 0]]
     parts[0].suptitle(title, fontsize=11, fontweight="bold")
     return figure, parts
 

@@ -7,7 +7,7 @@ is a row with its cause and no rank.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,8 +29,7 @@ class Block:
         answer: one sentence: which row to choose, or that they cannot be told apart.
         metric: what rows are ranked by.
         gap: the smallest difference in it that the test set resolves with one seed.
-        differing: the protocol fields in which it differs from other blocks of its dataset, as
-            the title says them.
+        details: the protocol fields that its title names, as it says them.
     """
 
     title: str
@@ -38,7 +37,7 @@ class Block:
     answer: str = ""
     metric: str = "accuracy"
     gap: float | None = None
-    differing: dict[str, str] = field(default_factory=dict)
+    details: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -186,6 +185,12 @@ def _conclude(block: Block, book: AnswerBook) -> None:
     block.answer += f", and `--seeds {more}` may separate them"
 
 
+def titled(dataset: str, details: Mapping[str, str]) -> str:
+    """Return a dataset's name with details of a protocol."""
+    said = ", ".join(f"{name} {value}" for name, value in details.items())
+    return f"{dataset} · {said}" if said else dataset
+
+
 def labels_of(rows: Sequence[Row]) -> dict[int, str]:
     """Return the shortest name that tells each row from the others, by the row's `id()`."""
     models = {row.name for row in rows}
@@ -212,18 +217,14 @@ def _name(blocks: list[Block]) -> None:
             for name, value in fields.items()
             if any(canonical(peer.get(name)) != canonical(value) for peer in peers)
         }
-        always = {name: fields[name] for name in ("epochs", "batch_size") if name in fields}
-        block.differing = _said(differing)
-        details = ", ".join(f"{k} {v}" for k, v in _said({**always, **differing}).items())
-        block.title = f"{dataset} · {details}"
-
-
-def _said(fields: dict[str, Any]) -> dict[str, str]:
-    """Return fields as titles say them."""
-    return {
-        name.replace("_", " "): "auto" if value is None else str(value)
-        for name, value in fields.items()
-    }
+        always: dict[str, Any] = {
+            name: fields[name] for name in ("epochs", "batch_size") if name in fields
+        }
+        block.details = {
+            name.replace("_", " "): "auto" if value is None else str(value)
+            for name, value in {**always, **differing}.items()
+        }
+        block.title = titled(dataset, block.details)
 
 
 def _titled_fields(rows: list[Row]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ This is the choice of data; `bench.figures` draws whatever panels it is given.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bench import curves, leaderboard
 from bench.leaderboard import Block, Leaderboard
@@ -47,6 +47,12 @@ class Method:
     traces: tuple[Trace, ...]
 
     @property
+    def score(self) -> float:
+        """The metric on test, mean over seeds."""
+        assert self.row.score is not None, "only ranked rows are drawn"
+        return self.row.score.mean
+
+    @property
     def length(self) -> int:
         """The last epoch that all its runs have reached; 0 without curves."""
         return min((trace.epochs[-1].epoch for trace in self.traces), default=0)
@@ -57,7 +63,7 @@ class Panel:
     """A block as it is drawn.
 
     Attributes:
-        title: of the block, or in what it differs from the panels beside it.
+        title: in what it differs from the panels beside it; empty for one that stands alone.
         block: what it was made from.
         methods: the ranked rows, best first.
         failed: how many rows have no score, and so are not among `methods`.
@@ -73,22 +79,24 @@ class Panel:
 
 @dataclass(frozen=True)
 class Sheet:
-    """Panels that stand side by side in one picture.
+    """One picture: a panel, or several that stand side by side to be compared.
 
     Attributes:
-        name: what its files are called after.
-        title: above all panels.
+        title: above all panels; its files are called after it.
+        panels: all of one dataset and one metric.
+        labels: of all rows that are drawn of this dataset anywhere, best first, so that each can
+            look alike in all pictures.
     """
 
-    name: str
     title: str
     panels: tuple[Panel, ...]
+    labels: tuple[str, ...]
 
 
 def sheets_of(board: Leaderboard, store: Store) -> list[Sheet]:
     """Return a sheet for each block, and one for each dataset that has several, side by side.
 
-    A row has the same label in all of them, and blocks in which nothing succeeded are left out.
+    Blocks in which nothing succeeded are left out.
     """
     families: dict[tuple[str, str], list[Block]] = {}
     for block in board.blocks:
@@ -97,15 +105,22 @@ def sheets_of(board: Leaderboard, store: Store) -> list[Sheet]:
     sheets = []
     for (dataset, _), blocks in families.items():
         labels = leaderboard.labels_of([row for block in blocks for row in block.rows])
-        panels = [_panel(block, labels, store) for block in blocks]
+        common = dict(set.intersection(*({*block.details.items()} for block in blocks)))
+        panels = [_panel(block, labels, common, store) for block in blocks]
+        methods = sorted(
+            (method for panel in panels for method in panel.methods), key=lambda each: -each.score
+        )
+        names = tuple(dict.fromkeys(method.label for method in methods))
         if len(panels) > 1:
-            sheets.append(Sheet(dataset, dataset, tuple(panels)))
+            shared = {name: value for name, value in blocks[0].details.items() if name in common}
+            sheets.append(Sheet(leaderboard.titled(dataset, shared), tuple(panels), names))
         for block, panel in zip(blocks, panels, strict=True):
-            sheets.append(Sheet(block.title, block.title, (panel,)))
+            alone = replace(panel, title="")
+            sheets.append(Sheet(block.title, (alone,), names))
     return sheets
 
 
-def _panel(block: Block, labels: dict[int, str], store: Store) -> Panel:
+def _panel(block: Block, labels: dict[int, str], common: dict[str, str], store: Store) -> Panel:
     ranked = in_order([row for row in block.rows if row.rank is not None], "score")
     names = [one_line(labels[id(row)]) for row in ranked]
     if len({*names}) < len(names):  # one method on several devices
@@ -121,8 +136,8 @@ def _panel(block: Block, labels: dict[int, str], store: Store) -> Panel:
         for row in ranked
         for record in succeeded(row)
     )
-    differing = ", ".join(f"{name} {value}" for name, value in block.differing.items())
-    title = differing or block.title
+    own = {name: value for name, value in block.details.items() if name not in common}
+    title = ", ".join(f"{name} {value}" for name, value in own.items())
     return Panel(title, block, methods, len(block.rows) - len(ranked), same)
 
 
