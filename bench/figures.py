@@ -98,8 +98,8 @@ def render(figure: Figure, form: str) -> bytes:
     with _style(), warnings.catch_warnings():
         # A letter that the font lacks is a box in the picture, and nothing to trouble a reader.
         warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)
-        dated = {"Date": None} if form == "svg" else None
-        figure.savefig(buffer, format=form, dpi=_DPI, metadata=dated)
+        undated = {"Date": None} if form == "svg" else None
+        figure.savefig(buffer, format=form, dpi=_DPI, metadata=undated)
     return buffer.getvalue()
 
 
@@ -190,7 +190,9 @@ def _draw_panel(
     for method in methods:
         _draw_method(pair[0], method, ("train_loss", "val_loss"), styles[method.label])
         _draw_method(pair[1], method, (train, val), styles[method.label])
+    last = max((t.epochs[-1].epoch for m in methods for t in m.traces), default=1)
     for axes, what in zip(pair, ("loss", name), strict=True):
+        axes.set_xlim(0.5, max(last + 0.5, axes.get_xlim()[1]))
         axes.set_xlabel("epoch")
         axes.set_ylabel(what)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
