@@ -211,6 +211,17 @@ def test_a_row_has_one_colour_in_all_pictures_of_its_dataset(trained: Store) -> 
     assert len(set.union(*looks.values())) == 2
 
 
+def test_a_row_has_one_name_in_all_blocks_even_where_one_lacks_its_neighbour(store: Store) -> None:
+    records = [
+        make_record(make_spec(params={"model": {"depth": depth}}, protocol={"epochs": epochs}))
+        for depth, epochs in ((1, 5), (2, 5), (1, 9))
+    ]
+    together = sheets(store, records)[0]
+    names = [{method.label for method in panel.methods} for panel in together.panels]
+    assert names == [{"net (depth=1)", "net (depth=2)"}, {"net (depth=1)"}]
+    assert "net (depth=1)" in written(figures.draw_ranking(together))
+
+
 def test_the_colours_differ_and_stand_out_from_white() -> None:
     assert len(set(figures.COLORS)) == len(set(figures.MARKERS)) == figures.MOST_CURVES
     for color in figures.COLORS:
