@@ -7,8 +7,8 @@ is a row with its cause and no rank.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from bench import comparison, stats
@@ -29,6 +29,7 @@ class Block:
         answer: one sentence: which row to choose, or that they cannot be told apart.
         metric: what rows are ranked by.
         gap: the smallest difference in it that the test set resolves with one seed.
+        details: the protocol fields that its title names, as it says them.
     """
 
     title: str
@@ -36,6 +37,7 @@ class Block:
     answer: str = ""
     metric: str = "accuracy"
     gap: float | None = None
+    details: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -156,7 +158,7 @@ def _conclude(block: Block, book: AnswerBook) -> None:
     assert best.score is not None
     block.metric = best.metric
     block.gap = comparison.resolvable_gap(succeeded(best)[0], best.score)
-    labels = _labels(block.rows)
+    labels = labels_of(block.rows)
     leader = labels[id(best)]
     items = f"{best.n:,} test images with {_seeds(best)}"
     if len(ranked) == 1:
@@ -183,8 +185,14 @@ def _conclude(block: Block, book: AnswerBook) -> None:
     block.answer += f", and `--seeds {more}` may separate them"
 
 
-def _labels(rows: Sequence[Row]) -> dict[int, str]:
-    """Return the shortest name of each row that tells it from the others."""
+def titled(dataset: str, details: Mapping[str, str]) -> str:
+    """Return a dataset's name with details of a protocol."""
+    said = ", ".join(f"{name} {value}" for name, value in details.items())
+    return f"{dataset} · {said}" if said else dataset
+
+
+def labels_of(rows: Sequence[Row]) -> dict[int, str]:
+    """Return the shortest name that tells each row from the others, by the row's `id()`."""
     models = {row.name for row in rows}
     optimizers = {row.optimizer_name for row in rows}
     result = {}
@@ -212,11 +220,11 @@ def _name(blocks: list[Block]) -> None:
         always: dict[str, Any] = {
             name: fields[name] for name in ("epochs", "batch_size") if name in fields
         }
-        details = ", ".join(
-            f"{name.replace('_', ' ')} {'auto' if value is None else value}"
+        block.details = {
+            name.replace("_", " "): "auto" if value is None else str(value)
             for name, value in {**always, **differing}.items()
-        )
-        block.title = f"{dataset} · {details}"
+        }
+        block.title = titled(dataset, block.details)
 
 
 def _titled_fields(rows: list[Row]) -> dict[str, Any]:

@@ -24,7 +24,13 @@ FORMATS = ("table", "md", "csv", "json")
     help="Column to order rows by; ranks stay those of the test score.",
 )
 @click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
-def command(results: Path, form: str, sort: str, as_json: bool) -> None:
+@click.option(
+    "--figures",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="FOLDER",
+    help="Draw curves and rankings into this folder as well, PNG and SVG.",
+)
+def command(results: Path, form: str, sort: str, as_json: bool, figures: Path | None) -> None:
     """Rank what is stored in a results folder, within one dataset and protocol each."""
     store = Store(results)
     board = leaderboard.build(store.records(), store, sort)
@@ -39,3 +45,16 @@ def command(results: Path, form: str, sort: str, as_json: bool) -> None:
         from bench.console import print_leaderboard
 
         print_leaderboard(board)
+    if figures is not None:
+        _draw(board, store, figures)
+
+
+def _draw(board: leaderboard.Leaderboard, store: Store, folder: Path) -> None:
+    """Write pictures and say so on stderr, since stdout may be JSON."""
+    from bench import figures, series
+
+    written = figures.write(series.sheets_of(board, store), folder)
+    if not written:
+        click.echo("no pictures: no run here has succeeded", err=True)
+    for path in written:
+        click.echo(f"drew `{path}`", err=True)

@@ -1,0 +1,178 @@
+"""What is drawn of a leaderboard: its blocks as panels, each row with the curves of its runs.
+
+This is the choice of data; `bench.figures` draws whatever panels it is given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from bench import curves, leaderboard
+from bench.leaderboard import Block, Leaderboard
+from bench.records import EpochMetrics, RunRecord
+from bench.rows import METRIC_NAMES, Row, in_order, succeeded, tell_apart
+from bench.store import Store
+from bench.tables import COLUMN_NAMES
+from bench.text import one_line
+
+
+@dataclass(frozen=True)
+class Trace:
+    """The curves of one run.
+
+    Attributes:
+        seed: of the run.
+        epochs: one an epoch, 1 and following.
+        best_epoch: the one whose weights were kept; 0 where none is known.
+    """
+
+    seed: int
+    epochs: tuple[EpochMetrics, ...]
+    best_epoch: int
+
+
+@dataclass(frozen=True)
+class Method:
+    """A ranked row and its curves.
+
+    Attributes:
+        label: the shortest name that tells it from what it is drawn with.
+        row: rank, tie group, score and interval.
+        traces: of the runs that succeeded and whose curves are there.
+    """
+
+    label: str
+    row: Row
+    traces: tuple[Trace, ...]
+
+    @property
+    def score(self) -> float:
+        """The metric on test, mean over seeds."""
+        assert self.row.score is not None, "only ranked rows are drawn"
+        return self.row.score.mean
+
+    @property
+    def length(self) -> int:
+        """The last epoch that all its runs have reached; 0 without curves."""
+        return min((trace.epochs[-1].epoch for trace in self.traces), default=0)
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A block as it is drawn.
+
+    Attributes:
+        title: in what it differs from the panels beside it; empty for one that stands alone.
+        block: what it was made from.
+        methods: the ranked rows, best first.
+        failed: how many rows have no score, and so are not among `methods`.
+        same_loss: whether train and val loss are the same quantity in all runs.
+    """
+
+    title: str
+    block: Block
+    methods: tuple[Method, ...]
+    failed: int
+    same_loss: bool
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """One picture: a panel, or several that stand side by side to be compared.
+
+    Attributes:
+        title: above all panels; its files are called after it.
+        panels: all of one dataset and one metric.
+        labels: of all rows that are drawn of this dataset anywhere, best first, so that each can
+            look alike in all pictures.
+    """
+
+    title: str
+    panels: tuple[Panel, ...]
+    labels: tuple[str, ...]
+
+
+def sheets_of(board: Leaderboard, store: Store) -> list[Sheet]:
+    """Return a sheet for each block, and one for each dataset that has several, side by side.
+
+    Blocks in which nothing succeeded are left out.
+    """
+    families: dict[tuple[str, str], list[Block]] = {}
+    for block in board.blocks:
+        if any(row.rank is not None for row in block.rows):
+            families.setdefault((block.rows[0].dataset, block.metric), []).append(block)
+    sheets = []
+    for (dataset, _), blocks in families.items():
+        labels = _labels([row for block in blocks for row in block.rows])
+        common = dict(set.intersection(*({*block.details.items()} for block in blocks)))
+        panels = [_panel(block, labels, common, store) for block in blocks]
+        methods = sorted(
+            (method for panel in panels for method in panel.methods), key=lambda each: -each.score
+        )
+        names = tuple(dict.fromkeys(method.label for method in methods))
+        if len(panels) > 1:
+            shared = {name: value for name, value in blocks[0].details.items() if name in common}
+            sheets.append(Sheet(leaderboard.titled(dataset, shared), tuple(panels), names))
+        for block, panel in zip(blocks, panels, strict=True):
+            alone = replace(panel, title="")
+            sheets.append(Sheet(block.title, (alone,), names))
+    return sheets
+
+
+def _labels(rows: Sequence[Row]) -> dict[int, str]:
+    """Return how each row is called, by its `id()`, so that it can be found in another block.
+
+    A block where all rows have one value of a param does not name it; here another block may.
+    """
+    copies = [replace(row, shown_params={}, shown_optimizer_params={}) for row in rows]
+    tell_apart(copies)
+    names = leaderboard.labels_of(copies)
+    return {id(row): names[id(copy)] for row, copy in zip(rows, copies, strict=True)}
+
+
+def _panel(block: Block, labels: dict[int, str], common: dict[str, str], store: Store) -> Panel:
+    ranked = in_order([row for row in block.rows if row.rank is not None], "score")
+    names = [one_line(labels[id(row)]) for row in ranked]
+    if len({*names}) < len(names):  # one method on several devices
+        names = [
+            f"{name} on {one_line(row.device)}" for name, row in zip(names, ranked, strict=True)
+        ]
+    methods = tuple(
+        Method(name, row, tuple(_traces(row, store)))
+        for name, row in zip(names, ranked, strict=True)
+    )
+    same = all(
+        record.environment.get("train_loss_is_log_loss") is not False
+        for row in ranked
+        for record in succeeded(row)
+    )
+    own = {name: value for name, value in block.details.items() if name not in common}
+    title = ", ".join(f"{name} {value}" for name, value in own.items())
+    return Panel(title, block, methods, len(block.rows) - len(ranked), same)
+
+
+def _traces(row: Row, store: Store) -> Iterable[Trace]:
+    for record in succeeded(row):
+        epochs = curves.read_epochs(store.folder(record.id) / "epochs.jsonl")
+        if epochs:
+            yield Trace(record.spec.seed, tuple(epochs), _best(record))
+
+
+def _best(record: RunRecord) -> int:
+    best = record.timing.get("best_epoch")
+    return best if isinstance(best, int) else 0
+
+
+def measured(panel: Panel) -> tuple[str, str | None, str]:
+    """Return how the curve beside the loss is called, and the fields of its train and val values.
+
+    It is the metric that ranks. Of mAP there are curves on val alone, and only where it selects the
+    best epoch; else it is the exact match.
+    """
+    if panel.block.metric == "accuracy":
+        return METRIC_NAMES["accuracy"], "train_accuracy", "val_accuracy"
+    monitors = {method.row.protocol.get("monitor") for method in panel.methods}
+    if monitors <= {None, panel.block.metric}:
+        return METRIC_NAMES[panel.block.metric], None, "val_score"
+    return COLUMN_NAMES["accuracy"], "train_accuracy", "val_accuracy"
