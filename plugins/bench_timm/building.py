@@ -11,6 +11,8 @@ from bench.errors import ConfigError
 if TYPE_CHECKING:
     from torch import nn
 
+    from bench.decoding import Interpolation
+
 # The first step of these is a discrete cosine transform of the three colours, with no weights
 # that could adapt to another number of channels.
 _COLOR_ONLY = frozenset({"csatv2", "csatv2_21m"})
@@ -162,7 +164,7 @@ def preprocessing(
     )
 
 
-def interpolation(name: str) -> bench.specs.Interpolation:
+def interpolation(name: str) -> Interpolation:
     """Return the nearest to a way of resizing in timm's terms; few of them are neither of two."""
     return "bilinear" if name == "bilinear" else "bicubic"
 
