@@ -7,9 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from conftest import Done, Watcher
+from PIL import Image
 from safetensors.torch import load_file
 
 import bench
@@ -18,6 +20,7 @@ from bench.config import ExperimentConfig
 from bench.origins import digest_of
 from bench.records import RunRecord
 from bench.registry import load_registry
+from bench.stored import open_stored
 
 SMALL = {"datasets": "digits", "models": "cnn", "limit": 120, "epochs": 2}
 
@@ -163,3 +166,76 @@ def test_a_mistake_is_one_line(
     assert done.code == 2
     assert said in done.err
     assert done.err.count("\n") == 1
+
+
+# Row 32 of the promises: the model's own preprocessing
+
+
+def photographs(root: Path) -> str:
+    """Write photographs-like images of several shapes, in two classes, and return the source."""
+    generator = np.random.default_rng(0)
+    for number in range(24):
+        # Of shapes that leave nothing to rounding, in which libraries differ by a pixel.
+        height, width = ((200, 200), (240, 320), (320, 240))[number % 3]
+        rough = generator.integers(0, 256, (height // 8, width // 8, 3), np.uint8)
+        folder = root / ("light" if number % 2 else "dark")
+        folder.mkdir(parents=True, exist_ok=True)
+        image = Image.fromarray(rough).resize((width, height), Image.Resampling.BICUBIC)
+        image.save(folder / f"{number}.png")
+    return f"folder:{root}"
+
+
+@pytest.mark.parametrize("name", ["test_resnet", "test_efficientnet_gn"])
+def test_a_model_that_starts_from_weights_sees_images_as_its_own_config_says(
+    experiment: Callable[..., Result], tmp_path: Path, watcher: Watcher, name: str
+) -> None:
+    import timm
+    from timm.data import create_transform
+
+    config = timm.models.get_pretrained_cfg(name)
+    weights = tmp_path / "w.pth"
+    torch.save(timm.create_model(name).state_dict(), weights)
+    source = photographs(tmp_path / "photographs")
+    asked = {"datasets": source, "models": name, "epochs": 1, "batch_size": 4, "limit": 8}
+    [record] = experiment(**asked, weights=str(weights)).records
+    assert record.error is None
+    seen = record.environment
+    assert seen["mean"] == pytest.approx(config.mean)
+    assert seen["std"] == pytest.approx(config.std)
+    assert record.profile["input_size"] == config.input_size[1]
+    assert record.spec.interpolation == config.interpolation
+    assert str(list(config.mean))[1:-1] in seen["normalized_by"]  # and said
+
+    # The stored images beside those that the library's own transform makes of the files; without
+    # the part that it cuts off for its evaluation.
+    transform = create_transform(
+        config.input_size,
+        interpolation=config.interpolation,
+        mean=(0, 0, 0),
+        std=(1, 1, 1),
+        crop_pct=1.0,
+    )
+    stored = open_stored(record.spec.fingerprint, record.spec.variant)
+    ours = np.concatenate([stored.images(split)[:] for split in stored.counts])
+    theirs = np.stack(
+        [
+            (transform(Image.open(path)).numpy() * 255).round().transpose(1, 2, 0)
+            for path in (tmp_path / "photographs").rglob("*.png")
+        ]
+    )
+    for image in theirs:
+        nearest = np.abs(ours.astype(float) - image).mean((1, 2, 3)).min()
+        assert nearest < 1.0, "of 255, the mean over an image"
+
+
+def test_what_the_user_says_of_images_wins(tmp_path: Path) -> None:
+    path = tmp_path / "w.pth"
+    torch.save({"a": torch.zeros(1)}, path)
+    asked = {"models": "resnet50", "weights": str(path)}
+    own, given = (
+        planned(tmp_path, **asked, **more)[0]
+        for more in ({}, {"input_size": 64, "interpolation": "bilinear", "normalize": "standard"})
+    )
+    assert (own.image_size, own.interpolation) == (224, "bicubic")
+    assert (given.image_size, given.interpolation) == (64, "bilinear")
+    assert planned(tmp_path, models="resnet50")[0].image_size is None
