@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import tarfile
 from collections.abc import Callable
@@ -100,3 +101,13 @@ def test_the_flowers_example_runs_on_photographs(cli: Cli, photographs: Path) ->
     words = shlex.split(commands(ROOT / "examples/flowers.toml")[-1])[4:]
     done = cli("run", "-c", ROOT / "examples/flowers.toml", *words, "--epochs", "1", "--seeds", "1")
     assert done.code == 0, done.err
+
+
+def test_the_pictures_of_the_examples_are_small_and_whole() -> None:
+    shown = re.findall(r"!\[.+?\]\((.+?)\)", (ROOT / "docs/examples.md").read_text("utf-8"))
+    pictures = [*(ROOT / "docs/pictures").iterdir()]
+    assert {ROOT / "docs" / each for each in shown} == {*pictures}
+    for path in pictures:
+        assert path.stat().st_size < 120_000
+        with Image.open(path) as picture:
+            picture.verify()
