@@ -4,8 +4,10 @@
 Val accuracy is what the defaults were chosen on; test is left alone. `sgd-vanilla`, which takes a
 step for each image, is trained with one seed. The table goes to stdout, progress to stderr; with
 `--results` finished runs are kept, and a second call goes on where the first one stopped.
+`--times` adds the seconds of training steps, for a machine that does nothing else.
 
     python benchmarks/optimizers.py [--seeds N] [--workers N] [--optimizers A,B] [--results DIR]
+        [--times]
 """
 
 from __future__ import annotations
@@ -36,6 +38,7 @@ def main():
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--optimizers", help="names with commas; by default all")
     parser.add_argument("--results", help="a folder to keep the runs in")
+    parser.add_argument("--times", action="store_true", help="add the seconds of training steps")
     given = parser.parse_args()
     offers = {offer.name: offer for offer in bench_optim.register_optimizers()}
     names = given.optimizers.split(",") if given.optimizers else list(offers)
@@ -52,23 +55,26 @@ def main():
     print(
         f"{MODEL} on {DATASET}, {records[0].spec.protocol['epochs']} epochs, batch size "
         f"{records[0].spec.protocol['batch_size']}, one-cycle, on the CPU with one thread; "
-        f"n = {given.seeds} seeds (sgd-vanilla: batch size 1, one seed)\n"
+        f"n = {given.seeds} seed{'s' if given.seeds > 1 else ''}"
+        f"{' (sgd-vanilla: batch size 1, one seed)' if slow else ''}\n"
     )
     print(
         f"{hardware.cpu_name()}, {hardware.cpu_count()} cores, python {platform.python_version()}, "
         f"torch {torch.__version__}, timm {timm.__version__}\n"
     )
-    print("| optimizer | what it is | default `lr` | val accuracy | training | source |")
-    print("|---|---|---|---|---|---|")
+    times = " training |" if given.times else ""
+    print(f"| optimizer | what it is | default `lr` | val accuracy |{times} source |")
+    print("|---|---|---|---|---|" + ("---|" if given.times else ""))
     means = {}
     for name, runs in found.items():
         scores = [record.metrics["val"]["accuracy"] for record in runs]
         means[name] = statistics.mean(scores)
         seconds = statistics.mean(record.timing["train_seconds"] for record in runs)
-        each = ", ".join(f"{score:.1%}" for score in scores)
+        each = f" ({', '.join(f'{score:.1%}' for score in scores)})" if len(scores) > 1 else ""
+        time = f" {seconds:.1f} s |" if given.times else ""
         print(
             f"| `{name}` | {offers[name].summary} | {offers[name].defaults['lr']:g} "
-            f"| {means[name]:.1%} ({each}) | {seconds:.1f} s | {source(offers[name])} |"
+            f"| {means[name]:.1%}{each} |{time} {source(offers[name])} |"
         )
     below = [name for name, mean in means.items() if mean < BAR]
     print(f"\nBelow {BAR:.0%}: {', '.join(below) or 'none'}.")

@@ -28,8 +28,8 @@ def build(
 
     Args:
         model: the network whose parameters are updated.
-        lr: peak learning rate; 0.256 for batches of 4,096 (Tan et al., 2019,
-            https://arxiv.org/abs/1807.11626), scaled down to 32.
+        lr: peak learning rate; 0.256 for batches of 4,096 (Tan and Le, 2021,
+            https://arxiv.org/abs/2104.00298), scaled down to 32.
         alpha: memory of the running mean of the squared gradient; that of EfficientNet.
         eps: added to the squared gradient inside the root; timm's recipe for EfficientNets.
         momentum: share of the velocity that is kept; that of EfficientNet.
