@@ -119,3 +119,16 @@ def test_without_plugins_the_core_offers_nothing() -> None:
     done = subprocess.run(words, capture_output=True, text=True, timeout=60, env=env)
     assert done.returncode == 0
     assert set(json.loads(done.stdout)["kinds"].values()) == {0}
+
+
+def test_models_are_known_by_family_and_size_without_torch() -> None:
+    code, heavy, out = probe("list", "models", "--json")
+    assert code in (0, None)
+    assert heavy == []
+    known = {row["name"]: row.get("hints") for row in json.loads(out)["models"]}
+    some = ("cnn", "cnn3", "cnn-flowers", "resnet50", "vit_small_patch16_224", "googlenet")
+    for name in (*some, "alexnet", "squeezenet1_0", "shufflenet_v2_x1_0"):
+        hints = known[name]
+        assert hints["family"]
+        assert min(hints[field] for field in ("parameters", "macs", "input_size")) > 0, name
+        assert name.startswith("cnn") or hints["interpolation"] in ("bilinear", "bicubic")
