@@ -1,0 +1,52 @@
+"""What a plugin offers: one frozen dataclass for each kind of component.
+
+Every kind has the same shape: a name, a factory (`build`, or `load` for a dataset) whose
+keyword-only defaults are both the documented params and the untuned baseline, an optional
+`suggest(trial)` that returns overrides of those params, and a one-line description.
+"""
+
+from __future__ import annotations
+
+from bench.specs.component import UNFIT_FOR_NAMES, Component
+from bench.specs.data import (
+    SINGLE_LABEL,
+    Dataset,
+    DatasetHints,
+    Files,
+    ImageKind,
+    Splits,
+    Task,
+)
+from bench.specs.execution import Executor, ExecutorSession
+from bench.specs.models import Model, ModelHints, Origin, Preprocessing, Weights
+from bench.specs.training import Augmentation, Loss, Optimizer, Schedule
+
+__all__ = [
+    "KINDS",
+    "SINGLE_LABEL",
+    "UNFIT_FOR_NAMES",
+    "Augmentation",
+    "Component",
+    "Dataset",
+    "DatasetHints",
+    "Executor",
+    "ExecutorSession",
+    "Files",
+    "ImageKind",
+    "Loss",
+    "Model",
+    "ModelHints",
+    "Optimizer",
+    "Origin",
+    "Preprocessing",
+    "Schedule",
+    "Splits",
+    "Task",
+    "Weights",
+]
+
+KINDS: dict[str, type[Component]] = {
+    spec.kind: spec
+    for spec in (Dataset, Model, Weights, Optimizer, Schedule, Loss, Augmentation, Executor)
+}
+"""Every kind of component, in the order in which listings show them."""
