@@ -42,6 +42,11 @@ class Protocol(BaseModel):
         description="images that pass through the network at a time; their gradients are summed "
         "up to those of the whole batch, in less memory",
     )
+    batch_norm: Literal["train", "sync"] = Field(
+        "train",
+        description="batch statistics of normalisation: `train`, each device's own; `sync`, of the "
+        "batch of all devices together",
+    )
     l1: float = Field(
         0.0, ge=0, description="strength of a penalty on the sum of |w|, biases and norms left out"
     )

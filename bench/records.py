@@ -115,6 +115,7 @@ class RunSpec:
         protocol: every protocol field, resolved.
         pinned: the protocol fields that a component fixed, with the values they would have had.
         device: `cpu` or `cuda`.
+        devices: how many of them train the network together.
         data_dir: where the user keeps datasets; no part of the run's identity, and neither are
             the next four, but as far as they change the stored content.
         exclude: a file that names image files to leave out.
@@ -137,6 +138,7 @@ class RunSpec:
     purpose: Purpose = Purpose.FINAL
     mode: Mode = Mode.FAST
     device: str = "cpu"
+    devices: int = 1
     data_dir: str | None = None
     exclude: str | None = None
     image_size: int | None = None
@@ -171,7 +173,7 @@ class RunSpec:
     def cell(self) -> str:
         """A hash of all that the user asked for except the seed."""
         plain = {kind: dataclasses.asdict(ref) for kind, ref in self.components.items()}
-        parts = (plain, dict(self.protocol), self.purpose, self.mode, self.device)
+        parts = (plain, dict(self.protocol), self.purpose, self.mode, self.device, self.devices)
         return digest(parts)[:12]
 
     @property
@@ -179,7 +181,7 @@ class RunSpec:
         """A hash of what is compared on a dataset: the cell, whatever its data were loaded from."""
         plain = {kind: dataclasses.asdict(ref) for kind, ref in self.components.items()}
         plain["dataset"] = {"name": self.dataset.name}
-        parts = (plain, dict(self.protocol), self.purpose, self.mode, self.device)
+        parts = (plain, dict(self.protocol), self.purpose, self.mode, self.device, self.devices)
         return digest(parts)[:12]
 
     @property
@@ -320,6 +322,7 @@ class RunRecord:
             "purpose": spec["purpose"],
             "mode": spec["mode"],
             "device": spec["device"],
+            "devices": spec["devices"],
             **{name: spec[name] for name in _PLACES},
             "metrics": {split: dict(values) for split, values in self.metrics.items()},
             "timing": dict(self.timing),
@@ -352,7 +355,9 @@ class RunRecord:
             }
             own = ("protocol", "pinned", "seed", "purpose", "mode", "device", *_PLACES, "key")
             record = cls(
-                spec=RunSpec.from_dict({**spec, **{name: data[name] for name in own}}),
+                spec=RunSpec.from_dict(
+                    {**spec, **{name: data[name] for name in own}, "devices": data["devices"]}
+                ),
                 status=RunStatus(data["status"]),
                 error=data["error"],
                 metrics={split: dict(values) for split, values in data["metrics"].items()},

@@ -17,6 +17,7 @@ from bench.engine import data, layout, measured, memory, sizing
 from bench.engine import device as devices
 from bench.engine.averaging import averaging_of
 from bench.engine.data import RunData
+from bench.engine.distributed import Group
 from bench.engine.rates import LearningRates, RatePlan, checked_schedule
 from bench.engine.stopping import Selection
 from bench.engine.training import Training
@@ -50,19 +51,21 @@ class Setup:
     subject: dict[str, Any]
 
 
-def set_up(spec: RunSpec, workers: int, *, rehearsal: bool) -> Setup:
+def set_up(spec: RunSpec, workers: int, *, rehearsal: bool, group: Group | None = None) -> Setup:
     """Resolve and check a run's parts and place them on its device.
 
     Args:
         spec: the run.
         workers: how many runs share the machine.
         rehearsal: whether a few images are enough.
+        group: the processes that train together; this one alone by default.
 
     Raises:
+        ConfigError: a batch cannot be shared among the devices.
         PluginError: a component made the wrong thing; the message names its plugin.
         DataError: there are too few images to train and select on.
     """
-    protocol = spec.protocol
+    protocol, group = spec.protocol, group or Group()
     offers = {kind: offer_of(spec, kind) for kind in spec.components}
     where = {
         kind: f"{kind} `{offer.name}` of plugin {offer.plugin.label}"
@@ -70,7 +73,9 @@ def set_up(spec: RunSpec, workers: int, *, rehearsal: bool) -> Setup:
     }
     device = devices.resolve(spec.device)
     precision = devices.precision_of(protocol["precision"], device)
-    threads = devices.set_up(device, spec.seed, spec.mode, protocol["threads"], workers)
+    threads = devices.set_up(
+        device, spec.seed, spec.mode, protocol["threads"], workers * spec.devices
+    )
 
     seen = data.view(spec, where["dataset"])
     classes, channels = len(seen.chosen.classes), seen.channels
@@ -91,12 +96,15 @@ def set_up(spec: RunSpec, workers: int, *, rehearsal: bool) -> Setup:
     subject = measured.subject_of(spec, offers["model"], classes, device, precision, threads)
     batch = min(protocol["batch_size"], len(seen.chosen.train))
     steps = protocol["epochs"] * math.ceil(len(seen.chosen.train) / batch)
-    memory_format = layout.choose(
-        lambda: build(classes, shape).to(device),
-        (min(batch, protocol["micro_batch"] or batch), *shape),
-        *(device, precision, subject),
-        steps=steps,
-        deterministic=spec.mode is Mode.DETERMINISTIC,
+    part = _part(batch, protocol["micro_batch"], spec.devices)
+    memory_format = group.from_first(
+        lambda: layout.choose(
+            lambda: build(classes, shape).to(device),
+            (part, *shape),
+            *(device, precision, subject),
+            steps=steps,
+            deterministic=spec.mode is Mode.DETERMINISTIC,
+        )
     )
     memory.reset_peak_memory(device)
     run_data = data.place(
@@ -111,8 +119,10 @@ def set_up(spec: RunSpec, workers: int, *, rehearsal: bool) -> Setup:
     if not isinstance(model, nn.Module):
         raise PluginError(f"{where['model']} built {type(model).__name__}, not torch.nn.Module")
     model = model.to(device).to(memory_format=memory_format)
+    if protocol["batch_norm"] == "sync":
+        group.synchronise_norms(model)
     return Setup(
-        job=_training(spec, offers, where, model, run_data, device, precision),
+        job=_training(spec, offers, where, model, run_data, device, precision, group),
         data=run_data,
         threads=threads,
         where=where,
@@ -128,6 +138,7 @@ def _training(
     run_data: RunData,
     device: str,
     precision: str,
+    group: Group,
 ) -> Training:
     """Make what changes a model's weights."""
     protocol = spec.protocol
@@ -166,7 +177,24 @@ def _training(
         precision=precision,
         micro_batch=protocol["micro_batch"],
         log_steps=protocol["log_steps"],
+        group=group,
     )
+
+
+def _part(batch: int, micro_batch: int | None, count: int) -> int:
+    """Return the most images of a batch that pass through a device at a time.
+
+    Raises:
+        ConfigError: some device would have none.
+    """
+    if batch < count:
+        raise ConfigError(f"a batch of {batch} cannot be shared among {count} devices; give fewer")
+    if micro_batch == 1 and batch % count:
+        raise ConfigError(
+            f"with `--micro-batch 1`, {count} devices need a batch that they can share evenly, "
+            f"which {batch} is not"
+        )
+    return min(-(-batch // count), micro_batch or batch)
 
 
 _sizes: dict[str, int] = {}
