@@ -1,14 +1,17 @@
 """Trains a few small networks, as one process or as one rank of several; see test_distributed.
 
-python rank_cases.py FOLDER      as a command of torch's launcher: saves what came of each case
+python rank_cases.py FOLDER cpu|cuda     as a command of torch's launcher: saves what came of it
 """
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import functools
+import os
 import random
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,7 +24,7 @@ from trainers import batches, job
 
 import bench_augment
 import bench_optim
-from bench.engine import interruption
+from bench.engine import interruption, launching
 from bench.engine.augment import Augmenter
 from bench.engine.checkpoint import Checkpoints
 from bench.engine.clock import Clock
@@ -228,6 +231,48 @@ def unfrozen(group: Group) -> list[bool]:
     return found
 
 
+def launched(folder: Path, device: str, count: int) -> list[dict[str, Any]]:
+    """Return what each of several processes made of the cases."""
+    failures: dict[int, Any] = {}
+
+    def work() -> None:
+        failures.update(launching.run_ranks([__file__, str(folder), device], count, folder))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert not failures
+    return [torch.load(folder / f"rank-{rank}.pt") for rank in range(count)]
+
+
+def on_gpus(folder: Path) -> None:
+    """Compare what ranks with a GPU each get for a batch with what the first gets for all of it."""
+    torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    group = Ranks("cuda")
+    seed()
+    images = torch.randn(15, 1, 6, 6, device="cuda")
+    labels = torch.randint(0, 3, (15,), device="cuda")
+    whole = normalised().cuda()
+    shared = copy.deepcopy(whole)
+    group.synchronise_norms(shared)
+    network = group.wrap(shared.train(), lambda: images[:2], "float32")
+    chosen = group.part(torch.arange(15).view(1, 15))[0].cuda()
+    loss = functional.cross_entropy(network(images[chosen]), labels[chosen]) * group.scale(15)
+    loss.backward()
+    functional.cross_entropy(whole(images), labels).backward()
+    group.share_buffers(shared)
+    grads = [[p.grad for p in model.parameters()] for model in (shared, whole)]
+    pairs = [
+        *zip(*grads, strict=True),
+        *zip(shared.buffers(), whole.buffers(), strict=True),
+    ]
+    same = [one is other or torch.allclose(one, other, atol=1e-4) for one, other in pairs]
+    joined = group.joined(images[chosen])
+    result = {"same": same, "joined": torch.equal(joined, images), "size": group.size}
+    torch.save(result, folder / f"rank-{group.rank}.pt")
+    group.close()
+
+
 def main(folder: Path) -> None:
     torch.set_num_threads(1)
     group = Ranks("cpu")
@@ -245,4 +290,4 @@ def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    {"cpu": main, "cuda": on_gpus}[sys.argv[2]](Path(sys.argv[1]))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import threading
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,7 +13,6 @@ import torch
 from rank_cases import CASES
 from torch import Tensor
 
-from bench.engine import launching
 from bench.engine.distributed import Group, Ranks, split
 from bench.engine.launching import reserved
 from bench.engine.pipeline import epoch_order
@@ -27,17 +25,7 @@ TOLERANCE = 2e-5
 @pytest.fixture(scope="session")
 def told(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     """Return what each of two gloo processes made of all cases: starting them takes seconds."""
-    folder = tmp_path_factory.mktemp("ranks")
-    failures: dict[int, Any] = {}
-
-    def work() -> None:
-        failures.update(launching.run_ranks([rank_cases.__file__, str(folder)], RANKS, folder))
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    thread.join()
-    assert not failures
-    return [torch.load(folder / f"rank-{rank}.pt") for rank in range(RANKS)]
+    return rank_cases.launched(tmp_path_factory.mktemp("ranks"), "cpu", RANKS)
 
 
 def alone(name: str) -> dict[str, Any]:

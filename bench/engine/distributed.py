@@ -133,6 +133,7 @@ class Ranks(Group):
         self.rank, self.size = dist.get_rank(), dist.get_world_size()
         self._device = device
         self._talk: Any = dist.new_group(backend="gloo")
+        self._model: nn.Module | None = None
         self._network: nn.Module | None = None
         self._trained: list[bool] = []
         self._steps_left = self._steps_between = 1
@@ -154,14 +155,13 @@ class Ranks(Group):
         it is tried once whether there are any.
         """
         trained = [parameter.requires_grad for parameter in model.parameters()]
-        network = self._network
-        if network is None or network.module is not model or trained != self._trained:
-            del network
+        if self._model is not model or trained != self._trained:
             self._network = None
             gc.collect()  # its hooks on the weights go with it
             idle = _some_get_no_gradient(model, images(), self._device, precision)
             self._network = _averaging(model, find_unused_parameters=self.any(idle))
-            self._trained = trained
+            self._model, self._trained = model, trained
+        assert self._network is not None
         return self._network
 
     def part(self, rows: Tensor) -> Tensor:

@@ -108,7 +108,7 @@ def _out_of_memory(error: BaseException) -> dict[str, Any]:
 
 def _hello(payload: dict[str, Any], emit: Emit) -> dict[str, Any]:
     device = devices.resolve(payload["device"])
-    launching.check_devices(device, payload["devices"], payload["workers"])
+    launching.check_devices(device, payload.get("devices", 1), payload.get("workers", 1))
     return {"device": device, "device_name": devices.name(device), "torch": torch.__version__}
 
 
