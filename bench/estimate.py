@@ -89,7 +89,10 @@ def estimate_seconds(
     per_evaluation = min(per_image, large) * RATES[spec.device].evaluation
     epochs = int(spec.protocol["epochs"])
     rehearsal = REHEARSAL_STEPS * batch * per_image
-    return epochs * (train * per_image + val * per_evaluation) + test * per_evaluation + rehearsal
+    # Ranks import torch anew for each run.
+    launch = START_SECONDS[spec.device] if spec.devices > 1 else 0.0
+    evaluation = (epochs * val + test) * per_evaluation
+    return epochs * train * per_image + evaluation + rehearsal + launch
 
 
 def step_seconds(spec: RunSpec, model: ModelHints, data: DatasetHints, batch: int) -> float:

@@ -356,7 +356,11 @@ class RunRecord:
             own = ("protocol", "pinned", "seed", "purpose", "mode", "device", *_PLACES, "key")
             record = cls(
                 spec=RunSpec.from_dict(
-                    {**spec, **{name: data[name] for name in own}, "devices": data["devices"]}
+                    {
+                        **spec,
+                        **{name: data[name] for name in own},
+                        "devices": data.get("devices", 1),
+                    }
                 ),
                 status=RunStatus(data["status"]),
                 error=data["error"],

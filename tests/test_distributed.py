@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -13,9 +14,12 @@ import torch
 from rank_cases import CASES
 from torch import Tensor
 
+from bench.engine import launching, sync_norm
 from bench.engine.distributed import Group, Ranks, split
 from bench.engine.launching import reserved
 from bench.engine.pipeline import epoch_order
+from bench.engine.setup import _part
+from bench.errors import ConfigError, EnvironmentFailure
 
 RANKS = 2
 TOLERANCE = 2e-5
@@ -147,3 +151,40 @@ def test_devices_are_reserved_one_by_one() -> None:
         assert subprocess.check_output(command, text=True).strip() == "[0, 2]"
     with reserved(names, 3) as places:
         assert places == [0, 1, 2]
+
+
+def test_more_devices_than_there_are_is_one_line() -> None:
+    launching.check_devices("cpu", 64, 2)
+    launching.check_devices("cuda", 1, 4)  # several runs may share one GPU
+    found = torch.cuda.device_count()
+    with pytest.raises(
+        EnvironmentFailure, match=rf"`--devices {found + 2}` needs .* finds {found}"
+    ):
+        launching.check_devices("cuda", found + 2, 1)
+    with pytest.raises(EnvironmentFailure, match=rf"`--workers 3` needs {3 * (found + 2)} GPUs"):
+        launching.check_devices("cuda", found + 2, 3)
+
+
+def test_a_micro_batch_of_one_needs_equal_parts() -> None:
+    assert _part(16, 1, 2) == 1
+    assert _part(15, 4, 2) == 4
+    assert _part(15, None, 2) == 8
+    with pytest.raises(ConfigError, match="share evenly"):
+        _part(15, 1, 2)
+    with pytest.raises(ConfigError, match="a batch of 3 cannot be shared among 4 devices"):
+        _part(3, None, 4)
+
+
+def test_a_library_s_normalisation_keeps_what_it_does_besides() -> None:
+    class Activated(torch.nn.BatchNorm2d):
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x).relu()
+
+    plain = torch.nn.Sequential(torch.nn.Conv2d(1, 2, 3), Activated(2))
+    model = copy.deepcopy(plain)
+    sync_norm.synchronise(model)
+    images = torch.randn(4, 1, 6, 6)
+    assert torch.equal(model(images), plain(images))
+    assert torch.equal(copy.deepcopy(model)(images), plain(images))
+    assert model.state_dict().keys() == plain.state_dict().keys()
+    assert isinstance(model[1], Activated)

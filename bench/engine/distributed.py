@@ -243,6 +243,8 @@ class Ranks(Group):
             kinds.setdefault(buffer.dtype, []).append(buffer)
         for buffers in kinds.values():
             flat = torch.cat([buffer.flatten() for buffer in buffers])
+            if flat.dtype is torch.bool:
+                flat = flat.to(torch.uint8)  # gloo sends numbers only
             dist.broadcast(flat, 0)
             if not self.is_first:
                 sizes = [buffer.numel() for buffer in buffers]
@@ -251,7 +253,7 @@ class Ranks(Group):
 
     def close(self) -> None:
         """Part from the other ranks, once all have come this far."""
-        self._network = None
+        self._model = self._network = None
         dist.barrier(self._talk)
         dist.destroy_process_group()
 
@@ -269,8 +271,10 @@ def _averaging(model: nn.Module, **options: Any) -> nn.Module:
 def _some_get_no_gradient(model: nn.Module, images: Tensor, device: str, precision: str) -> bool:
     """Return whether a backward pass leaves out parameters that are trained; nothing moves."""
     tried = copy.deepcopy(model)
-    with generators.kept(device), devices.autocast(device, precision):
-        tried(images).float().sum().backward()
+    with generators.kept(device):
+        with devices.autocast(device, precision):
+            logits = tried(images)
+        logits.float().sum().backward()
     return any(p.requires_grad and p.grad is None for p in tried.parameters())
 
 

@@ -13,6 +13,7 @@ to the worker's. Both lie in a temporary folder until the ranks have opened them
 from __future__ import annotations
 
 import contextlib
+import gc
 import logging
 import os
 import shutil
@@ -49,14 +50,10 @@ STOP = "stop"
 def check_devices(device: str, devices: int, workers: int) -> None:
     """Raise EnvironmentFailure if there are fewer GPUs than runs with several devices need."""
     found = torch.cuda.device_count() if device == "cuda" and devices > 1 else sys.maxsize
-    if found < devices * workers:
-        runs = f"{workers} runs at a time on " if workers > 1 else ""
-        raise EnvironmentFailure(
-            f"{runs}{devices} devices each need {devices * workers} GPUs and torch finds {found}; "
-            "give fewer `--devices` or `--workers`"
-            if runs
-            else f"`--devices {devices}` needs {devices} GPUs and torch finds {found}; give fewer"
-        )
+    needed = devices * workers
+    if found < needed:
+        flags = f"`--devices {devices}`" + (f" with `--workers {workers}`" if workers > 1 else "")
+        raise EnvironmentFailure(f"{flags} needs {needed} GPUs and torch finds {found}; give fewer")
 
 
 def launch(payload: dict[str, Any], emit: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
@@ -68,6 +65,10 @@ def launch(payload: dict[str, Any], emit: Callable[[dict[str, Any]], None]) -> d
     """
     spec = payload["spec"]
     see = f"see `{payload['log']}`"
+    if spec["device"] == "cuda":
+        # What this process keeps of a rehearsal would be missing on the first rank's GPU.
+        gc.collect()
+        torch.cuda.empty_cache()
     with contextlib.ExitStack() as stack:
         folder = Path(tempfile.mkdtemp(prefix="bench-ranks-"))
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
@@ -216,7 +217,7 @@ class Launched:
                 + one_line(f"{type(self.error).__name__}: {self.error}")
             ) from self.error
         first = self.ended.get(0)
-        if first is not None and not self.failures:
+        if first is not None and (first["status"] == RunStatus.OK or not self.failures):
             return first
         # A rank that failed before it had come in is known to the launcher only.
         silent = [rank for rank in self.failures if rank not in self.ended]
