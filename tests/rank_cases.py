@@ -24,7 +24,7 @@ from trainers import batches, job
 
 import bench_augment
 import bench_optim
-from bench.engine import interruption, launching
+from bench.engine import distributed, interruption, launching
 from bench.engine.augment import Augmenter
 from bench.engine.checkpoint import Checkpoints
 from bench.engine.clock import Clock
@@ -275,6 +275,7 @@ def on_gpus(folder: Path) -> None:
 
 def main(folder: Path) -> None:
     torch.set_num_threads(1)
+    distributed.AGREED_SECONDS = 0  # after every step, so that all know of a wish at once
     group = Ranks("cpu")
     result: dict[str, Any] = {
         name: told(run(made(case, group), case.mixes)) for name, case in CASES.items()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,7 +15,7 @@ import torch
 from rank_cases import CASES
 from torch import Tensor
 
-from bench.engine import launching, sync_norm
+from bench.engine import distributed, launching, sync_norm
 from bench.engine.distributed import Group, Ranks, split
 from bench.engine.launching import reserved
 from bench.engine.pipeline import epoch_order
@@ -188,3 +189,28 @@ def test_a_library_s_normalisation_keeps_what_it_does_besides() -> None:
     assert torch.equal(copy.deepcopy(model)(images), plain(images))
     assert model.state_dict().keys() == plain.state_dict().keys()
     assert isinstance(model[1], Activated)
+
+
+class Met(Ranks):
+    """Ranks of which the others have the same to say as this one."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self._steps_left = self._steps_between = 1
+        self._asked = time.perf_counter()
+
+    def gathered(self, own: Any) -> list[Any]:
+        self.asked += 1
+        return [own, own]
+
+
+def test_quick_steps_are_not_held_up_by_questions_and_slow_ones_are_asked_about() -> None:
+    quick = Met()
+    assert not any(quick.any_now_and_then(lambda: False) for _ in range(1000))
+    assert 8 <= quick.asked <= 20  # at first more often: 1, 2, 4, ... steps apart
+    slow = Met()
+    for _ in range(3):
+        time.sleep(distributed.AGREED_SECONDS)
+        slow.any_now_and_then(lambda: False)
+    assert slow.asked == 3
+    assert slow.any_now_and_then(lambda: True)
