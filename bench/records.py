@@ -353,15 +353,10 @@ class RunRecord:
                 }
                 for kind in COMPONENT_KINDS
             }
-            own = ("protocol", "pinned", "seed", "purpose", "mode", "device", *_PLACES, "key")
+            own = ("protocol", "pinned", "seed", "purpose", "mode", "key")
+            where = ("device", "devices", *_PLACES)
             record = cls(
-                spec=RunSpec.from_dict(
-                    {
-                        **spec,
-                        **{name: data[name] for name in own},
-                        "devices": data.get("devices", 1),
-                    }
-                ),
+                spec=RunSpec.from_dict({**spec, **{name: data[name] for name in (*own, *where)}}),
                 status=RunStatus(data["status"]),
                 error=data["error"],
                 metrics={split: dict(values) for split, values in data["metrics"].items()},
