@@ -44,6 +44,12 @@ class ExperimentConfig(BaseModel):
     executor: str | None = Field(None, description="where runs are carried out")
     workers: int = Field(1, ge=1, description="runs at a time")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="device to train on")
+    devices: int = Field(
+        1,
+        ge=1,
+        description="devices that train one run together, each with its part of every batch; "
+        "several on a CPU are for checking, not for speed",
+    )
     deterministic: bool = Field(False, description="bit-for-bit repeatable, somewhat slower")
     timeout: float | None = Field(
         None, gt=0, description="longest time of a run: `90`, `90s`, `30m` or `2h`"

@@ -274,6 +274,7 @@ def plan_table(planned: Sequence[PlannedRun]) -> Table:
                     f"{spec.protocol['epochs']} epochs, batch {spec.protocol['batch_size']}",
                     str(spec.protocol["schedule"]),
                     *(f"{name.replace('_', '-')} {spec.protocol[name]}" for name in varying),
+                    *([f"{spec.devices} devices"] if spec.devices > 1 else []),
                 ]
             ),
             str(len(runs)),

@@ -81,13 +81,18 @@ def estimate_seconds(
     batch = min(int(spec.protocol["batch_size"]), train)
     per_image = history.seconds_per_image(spec)
     if per_image is None:
-        per_image = step_seconds(spec, model or UNKNOWN_MODEL, data, batch) / batch
+        # Each device has its part of a batch; what they tell each other is not in the model.
+        part = math.ceil(batch / spec.devices)
+        per_image = step_seconds(spec, model or UNKNOWN_MODEL, data, part) / batch
     # Evaluation runs in large batches, so that dispatch hardly counts.
     large = step_seconds(spec, model or UNKNOWN_MODEL, data, 256) / 256
     per_evaluation = min(per_image, large) * RATES[spec.device].evaluation
     epochs = int(spec.protocol["epochs"])
     rehearsal = REHEARSAL_STEPS * batch * per_image
-    return epochs * (train * per_image + val * per_evaluation) + test * per_evaluation + rehearsal
+    # Ranks import torch anew for each run.
+    launch = START_SECONDS[spec.device] if spec.devices > 1 else 0.0
+    evaluation = (epochs * val + test) * per_evaluation
+    return epochs * train * per_image + evaluation + rehearsal + launch
 
 
 def step_seconds(spec: RunSpec, model: ModelHints, data: DatasetHints, batch: int) -> float:
@@ -135,7 +140,14 @@ def _counts(spec: RunSpec, data: DatasetHints) -> tuple[int, int, int]:
 def _likeness(spec: RunSpec) -> tuple[object, ...]:
     protocol = spec.protocol
     sizes = (protocol["batch_size"], protocol["input_size"], protocol["precision"])
-    return (spec.dataset.name, spec.model.name, repr(dict(spec.model.params)), spec.device, *sizes)
+    return (
+        spec.dataset.name,
+        spec.model.name,
+        repr(dict(spec.model.params)),
+        spec.device,
+        spec.devices,
+        *sizes,
+    )
 
 
 def _few_threads(spec: RunSpec) -> float:

@@ -76,6 +76,12 @@ def plan(config: ExperimentConfig, registry: Registry) -> Plan:
                     resolved = {offer.component.kind: offer.name for offer in late}
                     protocol = Protocol(**{**fields, **pins, **resolved}).model_dump(mode="json")
                     refs = {offer.component.kind: ref for offer, ref in chosen}
+                    if protocol["batch_size"] < config.devices:
+                        raise UsageError(
+                            f"`{refs['optimizer'].name}` trains `{refs['model'].name}` in batches "
+                            f"of {protocol['batch_size']}, which {config.devices} devices cannot "
+                            "share; give fewer `--devices` or a larger `--batch-size`"
+                        )
                     for seed in range(config.seeds):
                         spec = RunSpec(
                             dataset=refs["dataset"],
@@ -91,6 +97,7 @@ def plan(config: ExperimentConfig, registry: Registry) -> Plan:
                             pinned={name: fields[name] for name in pins},
                             mode=Mode.DETERMINISTIC if config.deterministic else Mode.FAST,
                             device=hardware.guess_device(config.device),
+                            devices=config.devices,
                             data_dir=str(config.data_dir.absolute()) if config.data_dir else None,
                             exclude=str(config.exclude.absolute()) if config.exclude else None,
                             image_size=_image_size(protocol, model[0], start),

@@ -16,8 +16,10 @@ COMPANIONS: dict[str, tuple[Callable[[Mapping[str, Any]], bool], str]] = {
         (lambda fields: fields["weights"], "`--pretrained` or `--weights`"),
     ),
     "batch_norm": (
-        lambda fields: fields["batch_norm"] == "train" or fields["weights"],
-        "`--pretrained` or `--weights`",
+        lambda fields: {"frozen": fields["weights"], "sync": fields["devices"] > 1}.get(
+            fields["batch_norm"], True
+        ),
+        "`--weights` where it is `frozen`, and with `--devices N` where it is `sync`",
     ),
     "unfreeze": (
         lambda fields: fields["weights"] and fields["freeze"] is not None,
@@ -103,10 +105,11 @@ class Protocol(BaseModel):
         description="factor by which the learning rate falls from each layer to the one below, "
         "where training starts from weights",
     )
-    batch_norm: Literal["train", "frozen"] = Field(
+    batch_norm: Literal["train", "sync", "frozen"] = Field(
         "train",
-        description="`frozen`: batch normalisation stays as the weights that training starts "
-        "from have it, scales, shifts and statistics",
+        description="batch normalisation: `train`, by the batch of each device; `sync`, by that of "
+        "all devices together; `frozen`, as the weights that training starts from have it, scales, "
+        "shifts and statistics",
     )
     normalize: Literal["auto", "standard", "unit", "model"] = Field(
         "auto",

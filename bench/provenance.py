@@ -95,6 +95,7 @@ def complete(
         "purpose": str(spec.purpose),
         "mode": str(spec.mode),
         "device": device_name,
+        "devices": spec.devices,
         "engine": engine_source(),
         "libraries": {name: library_version(name) for name in LIBRARIES},
     }

@@ -120,6 +120,7 @@ class RunSpec:
         pinned: the protocol fields that a component fixed, with the values they would have had.
         device: `cpu` or `cuda`.
         weights: what training starts from; None for random weights.
+        devices: how many of them train the network together.
         data_dir: where the user keeps datasets; no part of the run's identity, and neither are
             the next five, but as far as they change the stored content.
         exclude: a file that names image files to leave out.
@@ -146,6 +147,7 @@ class RunSpec:
     purpose: Purpose = Purpose.FINAL
     mode: Mode = Mode.FAST
     device: str = "cpu"
+    devices: int = 1
     data_dir: str | None = None
     exclude: str | None = None
     image_size: int | None = None
@@ -199,12 +201,12 @@ class RunSpec:
 
     @property
     def _circumstances(self) -> tuple[Any, ...]:
-        return dict(self.protocol), self.purpose, self.mode, self.device
+        return dict(self.protocol), self.purpose, self.mode, self.device, self.devices
 
     @property
     def settings(self) -> dict[str, Any]:
         """The protocol, and what else decides which of its fields are of use."""
-        return {**self.protocol, "weights": self.weights is not None}
+        return {**self.protocol, "weights": self.weights is not None, "devices": self.devices}
 
     @property
     def source(self) -> str:
@@ -354,6 +356,7 @@ class RunRecord:
             "purpose": spec["purpose"],
             "mode": spec["mode"],
             "device": spec["device"],
+            "devices": spec["devices"],
             **{name: spec[name] for name in _PLACES},
             "metrics": {split: dict(values) for split, values in self.metrics.items()},
             "timing": dict(self.timing),
@@ -385,9 +388,10 @@ class RunRecord:
                 for kind in (*COMPONENT_KINDS, *OPTIONAL_KINDS)
                 if kind in COMPONENT_KINDS or data.get(kind)
             }
-            own = ("protocol", "pinned", "seed", "purpose", "mode", "device", *_PLACES, "key")
+            own = ("protocol", "pinned", "seed", "purpose", "mode", "key")
+            where = ("device", "devices", *_PLACES)
             record = cls(
-                spec=RunSpec.from_dict({**spec, **_known(data, own)}),
+                spec=RunSpec.from_dict({**spec, **_known(data, (*own, *where))}),
                 status=RunStatus(data["status"]),
                 error=data["error"],
                 metrics={split: dict(values) for split, values in data["metrics"].items()},
@@ -408,7 +412,7 @@ class RunRecord:
 
 def _known(data: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
     """Return the fields that a record has; one that an earlier version wrote lacks the later."""
-    later = ("interpolation", "origin")
+    later = ("interpolation", "origin", "devices")
     return {name: data[name] for name in names if name in data or name not in later}
 
 

@@ -47,6 +47,7 @@ class Row:
     device: str
     mode: str
     weights: str | None = None
+    devices: int = 1
     rank: int | None = None
     tie_group: int | None = None
     metric: str = "accuracy"
@@ -111,6 +112,7 @@ class Row:
             "shared_device": self.shared,
             "device": self.device,
             "mode": self.mode,
+            "devices": self.devices,
             "pinned": sorted(self.pinned),
             "errors": self.errors,
             "runs": [record.id for record in self.records],
@@ -148,6 +150,7 @@ def row_of(records: list[RunRecord], book: AnswerBook) -> Row:
         failed=len(records) - len(ok),
         device=str(spec.key.get("device", spec.device)),
         mode=str(spec.mode),
+        devices=spec.devices,
         records=records,
         errors=_errors(records),
     )
@@ -191,6 +194,8 @@ def tell_apart(rows: list[Row]) -> None:
                     row.shown_params[name if kind == "model" else f"{kind}.{name}"] = value
         for name in row.pinned:
             row.shown_params[name] = row.protocol[name]
+        if row.devices > 1:
+            row.shown_params["devices"] = row.devices
 
 
 def in_order(rows: list[Row], by: str) -> list[Row]:

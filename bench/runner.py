@@ -144,7 +144,9 @@ class Runner:
 
     def _greet(self) -> dict[str, Any]:
         """Start a worker and learn which device it has."""
-        [(result, error)] = self._ask([(JobKind.HELLO, {"device": self._config.device})])
+        config = self._config
+        asked = {name: getattr(config, name) for name in ("device", "devices", "workers")}
+        [(result, error)] = self._ask([(JobKind.HELLO, asked)])
         if result is None:
             raise EnvironmentFailure(f"no worker could start: {error}")
         return result
@@ -280,7 +282,8 @@ class Runner:
             "checkpoint": str(self._store.checkpoint(spec.id).absolute()),
             "checkpoint_minutes": self._config.checkpoint_minutes,
         }
-        job = self._job(JobKind.RUN, payload, self._store.folder(spec.id) / "log.txt")
+        log = self._store.folder(spec.id) / "log.txt"
+        job = self._job(JobKind.RUN, {**payload, "log": str(log)}, log)
 
         def acquire() -> Claim:
             try:

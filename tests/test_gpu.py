@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import rank_cases
 import torch
 from trainers import job, run
 
@@ -122,3 +123,20 @@ def test_deterministic_mode_repeats_on_the_gpu(experiment: Callable[..., Any]) -
         for _ in range(2)
     ]
     assert losses[0] == losses[1]
+
+
+def test_ranks_with_a_gpu_each_come_to_what_one_does(tmp_path: Path) -> None:
+    count = min(2, torch.cuda.device_count())
+    for told in rank_cases.launched(tmp_path, "cuda", count):
+        assert told["size"] == count
+        assert all(told["same"])
+        assert told["joined"]
+
+
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two GPUs")
+@pytest.mark.parametrize("batch_norm", ["train", "sync"])
+def test_a_run_on_two_gpus(experiment: Callable[..., Any], batch_norm: str) -> None:
+    (record,) = experiment("cnn", device="cuda", devices=2, batch_norm=batch_norm).records
+    assert record.status is RunStatus.OK
+    assert record.environment["devices"] == 2
+    assert record.metrics["test"]["n"] == 48

@@ -35,13 +35,17 @@ class Checkpoints:
         path: the file; None to save nothing.
         run: the run's id, since a state is of no use to another run.
         minutes: of training after which the state is saved inside an epoch.
+        writes: whether this process is the one that saves it; of several ranks one is.
     """
 
-    def __init__(self, path: Path | None, run: str = "", minutes: float = 5.0) -> None:
+    def __init__(
+        self, path: Path | None, run: str = "", minutes: float = 5.0, *, writes: bool = True
+    ) -> None:
         self._path = path
         self._run = run
         self._seconds = minutes * 60
         self.refused = False
+        self._writes = writes
         self._last = time.perf_counter()
 
     def due(self) -> bool:
@@ -59,7 +63,7 @@ class Checkpoints:
         A disk that is full costs the state, not the run.
         """
         saved = False
-        if self._path is not None:
+        if self._path is not None and self._writes:
             content = {"schema": SCHEMA, "run": self._run, **state}
             try:
                 with files.atomic_open(self._path) as file:
@@ -93,5 +97,5 @@ class Checkpoints:
 
     def remove(self) -> None:
         """Remove the saved state."""
-        if self._path is not None:
+        if self._path is not None and self._writes:
             self._path.unlink(missing_ok=True)

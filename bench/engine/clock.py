@@ -13,12 +13,16 @@ class Clock:
 
     Attributes:
         parts: seconds by part.
+
+    Args:
+        device: waited for before time is booked.
+        since: `time.perf_counter()` when the job began, in whatever process; by default now.
     """
 
-    def __init__(self, device: str = "cpu") -> None:
+    def __init__(self, device: str = "cpu", since: float | None = None) -> None:
         self.parts: dict[str, float] = {}
         self.device = device
-        self._last = time.perf_counter()
+        self._last = time.perf_counter() if since is None else since
 
     def mark(self, part: str) -> float:
         """Book the time since the last mark, once the device is done, and return the seconds."""

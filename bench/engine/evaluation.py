@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from bench import metrics
 from bench.engine import device as devices
+from bench.engine.distributed import Group, split
 from bench.engine.pipeline import Batches
 from bench.specs import Task
 
@@ -115,22 +116,21 @@ def batch_size(batches: Batches) -> int:
     return max(1, min(EVALUATION_BATCH, MAX_EVALUATION_PIXELS // pixels))
 
 
-@torch.inference_mode()
 def predict(
-    model: nn.Module, batches: Batches, question: Question, device: str, precision: str
+    model: nn.Module,
+    batches: Batches,
+    question: Question,
+    device: str,
+    precision: str,
+    group: Group | None = None,
 ) -> Predictions:
-    """Return the model's predictions for every item of a split, none dropped."""
-    model.eval()
-    size = batch_size(batches)
-    whole = len(batches) // size * size
-    rows = [torch.arange(whole).view(-1, size), torch.arange(whole, len(batches)).view(1, -1)]
-    logits = []
-    for part in rows:
-        if part.numel():
-            for images in batches.stream(part):
-                with devices.autocast(device, precision):
-                    logits.append(model(images).float())
-    everything = torch.cat(logits)
+    """Return the model's predictions for every item of a split, none dropped.
+
+    Ranks of a group share the work, and each returns all of it.
+    """
+    group = group or Group()
+    group.share_buffers(model)
+    everything = group.joined(_logits(model, batches, question, device, precision, group))
     labels = batches.labels.cpu().numpy()
     probabilities = question.probabilities(everything).cpu().numpy()
     predicted = everything.argmax(1).cpu().numpy()
@@ -138,6 +138,32 @@ def predict(
         labels = labels.astype(np.uint8)
         predicted = metrics.said(probabilities, THRESHOLD).astype(np.uint8)
     return Predictions(question, batches.ids, labels, predicted, probabilities)
+
+
+@torch.inference_mode()
+def _logits(
+    model: nn.Module,
+    batches: Batches,
+    question: Question,
+    device: str,
+    precision: str,
+    group: Group,
+) -> Tensor:
+    """Return the logits (n, C) of this rank's items, in their order."""
+    model.eval()
+    size = batch_size(batches)
+    whole = len(batches) // size * size
+    # Shared out in whole rows: the same rows as in one process give the same bits.
+    full = split(list(torch.arange(whole).view(-1, size)), group)
+    rows = [torch.stack(full)] if full else []
+    if whole < len(batches) and group.rank == group.size - 1:
+        rows.append(torch.arange(whole, len(batches)).view(1, -1))
+    logits = [torch.empty((0, len(question.classes)), device=batches.labels.device)]
+    for part in rows:
+        for images in batches.stream(part):
+            with devices.autocast(device, precision):
+                logits.append(model(images).float())
+    return torch.cat(logits)
 
 
 def decide(predictions: Predictions, wanted: float | str) -> float:

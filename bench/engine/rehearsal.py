@@ -32,7 +32,7 @@ def rehearse(spec: RunSpec, workers: int) -> dict[str, Any]:
     if not job.gradients.parameters:
         raise PluginError(f"{where['model']} has no trainable parameters")
     classes = len(data.question.classes)
-    seconds = _steps(setup, spec.seed)
+    seconds = _steps(setup, spec)
     few = min(len(data.val), evaluation.batch_size(data.val))
     start = time.perf_counter()
     with torch.inference_mode(), devices.autocast(job.device, job.precision):
@@ -41,7 +41,8 @@ def rehearse(spec: RunSpec, workers: int) -> dict[str, Any]:
             logits = job.model(data.val.gather(torch.arange(few)))
     sizing.check_logits(logits, few, classes, where["model"])
     devices.synchronize(job.device)
-    evaluated = time.perf_counter() - start
+    # A device has its part of what is evaluated, as it has of a batch.
+    evaluated = (time.perf_counter() - start) / spec.devices
     if job.selection.monitor is not None:
         said = evaluation.predict(job.model, data.val, job.question, job.device, job.precision)
         job.selection.check(said.metrics())
@@ -63,10 +64,14 @@ def rehearse(spec: RunSpec, workers: int) -> dict[str, Any]:
     }
 
 
-def _steps(setup: Setup, seed: int) -> list[float]:
-    """Take the first steps of a run, checked, and return the seconds of each."""
+def _steps(setup: Setup, spec: RunSpec) -> list[float]:
+    """Take the first steps of a run, checked, and return the seconds of each.
+
+    Of several devices one is tried, with its part of each batch.
+    """
     data, where, job = setup.data, setup.where, setup.job
-    order = pipeline.epoch_order(len(data.train), data.batch_size, seed, 1)
+    order = pipeline.epoch_order(len(data.train), data.batch_size, spec.seed, 1)
+    order = order.tensor_split(spec.devices, 1)[0]
     seconds: list[float] = []
     # With all that is ever to be trained: what takes the most memory is to be tried.
     job.freezing.begin(job.epochs)

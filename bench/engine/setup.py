@@ -18,6 +18,7 @@ from bench.engine import data, layout, measured, memory, sizing, starting
 from bench.engine import device as devices
 from bench.engine.averaging import averaging_of
 from bench.engine.data import RunData
+from bench.engine.distributed import Group
 from bench.engine.freezing import Groups, freezing_of, layers_of, set_rates
 from bench.engine.rates import LearningRates, RatePlan, checked_schedule
 from bench.engine.starting import Fit
@@ -57,19 +58,21 @@ class Setup:
     fit: Fit | None = None
 
 
-def set_up(spec: RunSpec, workers: int, *, rehearsal: bool) -> Setup:
+def set_up(spec: RunSpec, workers: int, *, rehearsal: bool, group: Group | None = None) -> Setup:
     """Resolve and check a run's parts and place them on its device.
 
     Args:
         spec: the run.
         workers: how many runs share the machine.
         rehearsal: whether a few images are enough.
+        group: the processes that train together; this one alone by default.
 
     Raises:
+        ConfigError: a batch cannot be shared among the devices.
         PluginError: a component made the wrong thing; the message names its plugin.
         DataError: there are too few images to train and select on.
     """
-    protocol = spec.protocol
+    protocol, group = spec.protocol, group or Group()
     offers = {kind: offer_of(spec, kind) for kind in spec.components}
     where = {
         kind: f"{kind} `{spec.components[kind].name}` of plugin {offer.plugin.label}"
@@ -77,7 +80,9 @@ def set_up(spec: RunSpec, workers: int, *, rehearsal: bool) -> Setup:
     }
     device = devices.resolve(spec.device)
     precision = devices.precision_of(protocol["precision"], device)
-    threads = devices.set_up(device, spec.seed, spec.mode, protocol["threads"], workers)
+    threads = devices.set_up(
+        device, spec.seed, spec.mode, protocol["threads"], workers * spec.devices
+    )
 
     seen = data.view(spec, where["dataset"])
     classes, channels = len(seen.chosen.classes), seen.channels
@@ -99,12 +104,15 @@ def set_up(spec: RunSpec, workers: int, *, rehearsal: bool) -> Setup:
     subject = measured.subject_of(spec, offers["model"], classes, device, precision, threads)
     batch = min(protocol["batch_size"], len(seen.chosen.train))
     steps = protocol["epochs"] * math.ceil(len(seen.chosen.train) / batch)
-    memory_format = layout.choose(
-        lambda: build(classes, shape).to(device),
-        (min(batch, protocol["micro_batch"] or batch), *shape),
-        *(device, precision, subject),
-        steps=steps,
-        deterministic=spec.mode is Mode.DETERMINISTIC,
+    part = _part(batch, protocol["micro_batch"], spec.devices)
+    memory_format = group.from_first(
+        lambda: layout.choose(
+            lambda: build(classes, shape).to(device),
+            (part, *shape),
+            *(device, precision, subject),
+            steps=steps,
+            deterministic=spec.mode is Mode.DETERMINISTIC,
+        )
     )
     memory.reset_peak_memory(device)
     run_data = data.place(
@@ -130,9 +138,11 @@ def set_up(spec: RunSpec, workers: int, *, rehearsal: bool) -> Setup:
         with blaming(where["model"]):
             groups = layers_of(model, component.layers, head, where["model"])
     model = model.to(device).to(memory_format=memory_format)
+    if protocol["batch_norm"] == "sync":
+        group.synchronise_norms(model)
     return Setup(
         fit=fit,
-        job=_training(spec, offers, where, model, groups, run_data, device, precision),
+        job=_training(spec, offers, where, model, groups, run_data, device, precision, group),
         data=run_data,
         threads=threads,
         where=where,
@@ -149,6 +159,7 @@ def _training(
     run_data: RunData,
     device: str,
     precision: str,
+    group: Group,
 ) -> Training:
     """Make what changes a model's weights; `groups` are its layers if it starts from weights."""
     protocol = spec.protocol
@@ -190,6 +201,7 @@ def _training(
         precision=precision,
         micro_batch=protocol["micro_batch"],
         log_steps=protocol["log_steps"],
+        group=group,
     )
 
 
@@ -212,6 +224,22 @@ def _weights(
     if not tensors:
         raise PluginError(f"{where['weights']} returned no tensors by name")
     return made  # type: ignore[no-any-return]
+
+
+def _part(batch: int, micro_batch: int | None, count: int) -> int:
+    """Return the most images of a batch that pass through a device at a time.
+
+    Raises:
+        ConfigError: some device would have none.
+    """
+    if batch < count:
+        raise ConfigError(f"a batch of {batch} cannot be shared among {count} devices; give fewer")
+    if micro_batch == 1 and batch % count:
+        raise ConfigError(
+            f"with `--micro-batch 1`, {count} devices need a batch that they can share evenly, "
+            f"which {batch} is not"
+        )
+    return min(-(-batch // count), micro_batch or batch)
 
 
 _sizes: dict[str, int] = {}

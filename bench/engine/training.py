@@ -6,6 +6,7 @@ from here: it is not among the arguments.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from bench.engine import evaluation, interruption
 from bench.engine.averaging import Averaging
 from bench.engine.checkpoint import Checkpoints
 from bench.engine.clock import Clock
+from bench.engine.distributed import Group
 from bench.engine.freezing import Freezing
 from bench.engine.generators import random_state, restore_random_state
 from bench.engine.interruption import Interrupted
@@ -87,6 +89,7 @@ class Training:
 
     Attributes:
         micro_batch: images that pass through the network at a time; all of a batch where None.
+        group: the processes that train the network together; this one alone by default.
         log_steps: steps between the points of the step curves; none where None.
     """
 
@@ -107,28 +110,33 @@ class Training:
     micro_batch: int | None = None
     log_steps: int | None = None
     progress: Progress = field(default_factory=Progress)
+    group: Group = field(default_factory=Group)
 
     def state(self, clock: Clock) -> dict[str, Any]:
         """Return all that a run needs to go on as if it had never stopped."""
         progress = self.progress
         progress.count_hits(self.question)
         is_current = progress.step == 0 and self.selection.epoch == len(progress.history)
+        own = {
+            "random": random_state(self.device),
+            "losses": torch.stack(progress.losses).cpu() if progress.losses else None,
+            "hits": torch.cat(progress.hits).cpu() if progress.hits else None,
+            "loss": _on_cpu(self.loss.state_dict()) if isinstance(self.loss, nn.Module) else None,
+        }
+        self.group.share_buffers(self.model)
         return {
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "averaging": self.averaging.state(),
             "selection": self.selection.state(is_current=is_current),
-            "random": random_state(self.device),
+            "ranks": self.group.gathered(own),
             "spent": dict(clock.parts),
             "step": progress.step,
-            "losses": torch.stack(progress.losses) if progress.losses else None,
-            "hits": torch.cat(progress.hits) if progress.hits else None,
             "seconds": progress.seconds,
             "history": [metrics.to_dict() for metrics in progress.history],
             "points": [point.to_dict() for point in progress.points],
             "resumed": progress.resumed,
             "shared": progress.shared,
-            "loss": self.loss.state_dict() if isinstance(self.loss, nn.Module) else None,
         }
 
     def restore(self, state: Mapping[str, Any], clock: Clock) -> None:
@@ -136,11 +144,12 @@ class Training:
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         _lay_out_as_weights(self.optimizer)
+        own = state["ranks"][self.group.rank]
         if isinstance(self.loss, nn.Module):
-            self.loss.load_state_dict(state["loss"])
+            self.loss.load_state_dict(own["loss"])
         self.averaging.restore(state["averaging"])
         self.selection.restore(state["selection"], self.question, self.averaging.evaluated)
-        losses, hits = state["losses"], state["hits"]
+        losses, hits = own["losses"], own["hits"]
         self.progress = Progress(
             step=state["step"],
             losses=[] if losses is None else list(losses.to(self.device).unbind()),
@@ -151,7 +160,7 @@ class Training:
             resumed=state["resumed"] + 1,
             shared=self.progress.shared or state["shared"],
         )
-        restore_random_state(state["random"])
+        restore_random_state(own["random"])
         clock.resume(state["spent"])
 
 
@@ -172,27 +181,31 @@ def train(
         Diverged: a loss or a prediction was NaN or infinite.
         Interrupted: the run was asked to stop; its state is saved.
     """
-    model, optimizer = job.model, job.optimizer
+    model, optimizer, group = job.model, job.optimizer, job.group
     for epoch in range(len(job.progress.history) + 1, job.epochs + 1):
         if job.selection.exhausted:
             break
         now = job.progress
         order = epoch_order(len(train_data), job.batch_size, job.seed, epoch)
+        mine, scale = group.part(order), group.scale(order.shape[1])
         job.rates.begin(now.history)
         job.freezing.begin(epoch)
         job.freezing.train_mode()
+        few = functools.partial(train_data.gather, mine[0, :2])
+        network = group.wrap(model, few, job.precision)
         clock.mark("reporting_seconds")
 
-        for images, targets, labels in train_data.epoch(order[now.step :], epoch):
+        for images, targets, labels in train_data.epoch(mine[now.step :], epoch):
             job.rates.set(now.step)
             optimizer.zero_grad(set_to_none=True)
-            parts = micro_batches(job.micro_batch, images, targets, labels)
-            for share, image, target, label in parts:
+            most = group.largest_part(order.shape[1])
+            parts = micro_batches(job.micro_batch, images, targets, labels, most)
+            for share, image, target, label in group.in_turn(network, parts):
                 with devices.autocast(job.device, job.precision):
-                    logits = model(image)
+                    logits = network(image)
                     loss = job.loss(logits, target)
-                if share != 1:
-                    loss = loss * share
+                if share * scale != 1:
+                    loss = loss * (share * scale)
                 loss.backward()
                 # Kept on the device: fetching a number here would stop it at every step.
                 now.losses.append(loss.detach())
@@ -204,10 +217,10 @@ def train(
                 now.count_hits(job.question)
             now.step += 1
             point = job.log_steps and ((epoch - 1) * len(order) + now.step) % job.log_steps == 0
-            save = now.step < len(order) and checkpoints.due()
+            save = now.step < len(order) and group.any_now_and_then(checkpoints.due)
             if point or save:
                 now.seconds += clock.mark("train_seconds")
-                _check_loss(now, epoch)
+                _check_loss(job, epoch)
                 if point:
                     now.points.append(_point(job, val_data, epoch, order, clock))
                     report(now.points[-1])
@@ -225,7 +238,7 @@ def train(
         clock.mark("reporting_seconds")
         # What is left after the last epoch takes less than an epoch.
         goes_on = epoch < job.epochs and not job.selection.exhausted
-        if goes_on and checkpoints.due_after_epoch():
+        if goes_on and group.any(checkpoints.due_after_epoch()):
             _save(job, clock, checkpoints, f"after epoch {epoch}")
     job.selection.finish(model, job.averaging.evaluated)
 
@@ -234,22 +247,22 @@ def _evaluate(
     job: Training, train_data: Batches, val_data: Batches, epoch: int, order: Tensor, clock: Clock
 ) -> EpochMetrics:
     """Evaluate what an epoch has come to, and take note of it if it is the best so far."""
-    now = job.progress
-    _check_loss(now, epoch)
+    now, group = job.progress, job.group
+    _check_loss(job, epoch)
     with devices.autocast(job.device, job.precision):
-        rows = order if job.micro_batch is None else _rows(order, job.micro_batch)
-        if job.averaging.after_epoch(epoch, train_data.stream(rows)):
+        rows = order if job.micro_batch is None else _rows(order, job.micro_batch * group.size)
+        if job.averaging.after_epoch(epoch, train_data.stream(group.part(rows))):
             clock.mark("averaging_seconds")
     network = job.averaging.evaluated
-    val = evaluation.predict(network, val_data, job.question, job.device, job.precision)
+    val = evaluation.predict(network, val_data, job.question, job.device, job.precision, group)
     val_metrics = val.metrics()
     if not math.isfinite(val.probabilities.sum()):
         raise Diverged(f"the predictions on val are not finite after epoch {epoch}")
     return EpochMetrics(
         epoch=epoch,
         epochs=job.epochs,
-        train_loss=_mean_loss(now, len(order)),
-        train_accuracy=float(torch.cat(now.hits).double().mean()),
+        train_loss=_mean_loss(job, now.losses, len(order)),
+        train_accuracy=_share_of_hits(job, torch.cat(now.hits)),
         val_loss=float(val_metrics["log_loss"]),
         val_accuracy=float(val_metrics["accuracy"]),
         lr=job.rates.at(len(order) - 1),
@@ -281,22 +294,30 @@ def _rows(order: Tensor, size: int) -> Tensor:
     return order.flatten()[: count // width * width].view(-1, width)
 
 
-def _check_loss(now: Progress, epoch: int) -> None:
+def _check_loss(job: Training, epoch: int) -> None:
     """Raise Diverged if any loss of the epoch so far was NaN or infinite."""
-    total = float(torch.stack(now.losses).sum())
+    total = job.group.mean(float(torch.stack(job.progress.losses).sum()))
     if not math.isfinite(total):
         raise Diverged(f"the training loss is {total} in epoch {epoch}")
 
 
-def _mean_loss(now: Progress, steps: int) -> float:
-    return float(torch.stack(now.losses).double().sum()) / steps
+def _mean_loss(job: Training, losses: list[Tensor], steps: int) -> float:
+    return job.group.mean(float(torch.stack(losses).double().sum())) / steps
+
+
+def _share_of_hits(job: Training, hits: Tensor) -> float:
+    return job.group.total(int(hits.sum())) / job.group.total(len(hits))
+
+
+def _on_cpu(state: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: v.cpu() if isinstance(v, Tensor) else v for name, v in state.items()}
 
 
 def _save(job: Training, clock: Clock, checkpoints: Checkpoints, when: str) -> None:
     """Save the state of a run, and end it if that is wanted."""
     saved = checkpoints.save(job.state(clock))
     clock.mark("checkpoint_seconds")
-    if interruption.requested():
+    if job.group.any(interruption.requested()):
         then = "goes on from there" if saved else "starts it anew: its state could not be saved"
         raise Interrupted(f"stopped {when}; the same command {then}")
 
@@ -305,19 +326,21 @@ def _point(
     job: Training, val_data: Batches, epoch: int, order: Tensor, clock: Clock
 ) -> StepMetrics:
     """Return a point of the step curves: the mean since the last one, and val as it is now."""
-    now = job.progress
+    now, group = job.progress, job.group
     now.count_hits(job.question)
     steps = min(now.step, job.log_steps or 1)
     parts = len(now.losses) // now.step
+    own = len(group.part(order)[0])
     network = job.averaging.evaluated
-    val = evaluation.predict(network, val_data, job.question, job.device, job.precision).metrics()
+    said = evaluation.predict(network, val_data, job.question, job.device, job.precision, group)
+    val = said.metrics()
     return StepMetrics(
         step=(epoch - 1) * len(order) + now.step,
         epoch=epoch,
         lr=job.rates.at(now.step - 1),
         seconds=clock.parts["train_seconds"],
-        train_loss=float(torch.stack(now.losses[-steps * parts :]).double().sum()) / steps,
-        train_accuracy=float(torch.cat(now.hits)[-steps * order.shape[1] :].double().mean()),
+        train_loss=_mean_loss(job, now.losses[-steps * parts :], steps),
+        train_accuracy=_share_of_hits(job, torch.cat(now.hits)[-steps * own :]),
         val_loss=float(val["log_loss"]),
         val_accuracy=float(val["accuracy"]),
     )

@@ -69,22 +69,30 @@ class Gradients:
 
 
 def micro_batches(
-    size: int | None, images: Tensor, targets: Tensor, labels: Tensor
+    size: int | None, images: Tensor, targets: Tensor, labels: Tensor, most: int | None = None
 ) -> Iterable[tuple[float, Tensor, Tensor, Tensor]]:
     """Return a batch in parts of at most `size` images: its share, images, targets, labels.
 
     The mean loss of the batch is the sum of the parts' mean losses, each times its share.
+
+    Args:
+        size: the most images in a part; None for all.
+        images: the batch.
+        targets: what the loss compares with.
+        labels: the truth.
+        most: images in the largest batch that another rank has in this step, since all are to
+            have as many parts.
     """
-    if size is None or size >= len(images):
+    count = math.ceil((most or len(images)) / size) if size else 1
+    if count == 1:
         return [(1.0, images, targets, labels)]
-    return _parts(size, images, targets, labels)
+    return _parts(count, images, targets, labels)
 
 
 def _parts(
-    size: int, images: Tensor, targets: Tensor, labels: Tensor
+    count: int, images: Tensor, targets: Tensor, labels: Tensor
 ) -> Iterator[tuple[float, Tensor, Tensor, Tensor]]:
     # Of nearly equal size: a rest of a single image would break batch normalisation.
-    count = math.ceil(len(images) / size)
     split = (tensor.tensor_split(count) for tensor in (images, targets, labels))
     for part, target, label in zip(*split, strict=True):
         yield len(part) / len(images), part, target, label

@@ -25,10 +25,11 @@ from torch import nn
 
 from bench import datastore, downloads, files, intake
 from bench.engine import device as devices
-from bench.engine import evaluation, interruption, memory, profiling
+from bench.engine import evaluation, interruption, launching, memory, profiling
 from bench.engine.checkpoint import Checkpoints
 from bench.engine.clock import Clock
 from bench.engine.data import RunData, open_test
+from bench.engine.distributed import Group
 from bench.engine.interruption import Interrupted
 from bench.engine.rehearsal import rehearse
 from bench.engine.setup import Setup, offer_of, set_up
@@ -53,24 +54,7 @@ def perform(kind: str, payload: dict[str, Any], emit: Emit) -> dict[str, Any]:
     """
     started = datetime.now(UTC).isoformat(timespec="milliseconds")
     begin = time.perf_counter()
-    result: dict[str, Any]
-    try:
-        result = {"status": str(RunStatus.OK), **_JOBS[JobKind(kind)](payload, emit)}
-    except Interrupted as error:
-        result = _failure(RunStatus.INTERRUPTED, str(error))
-    except Diverged as error:
-        result = _failure(RunStatus.DIVERGED, str(error))
-    except (torch.OutOfMemoryError, MemoryError) as error:
-        result = _out_of_memory(error)
-    except BenchError as error:
-        result = _failure(RunStatus.FAILED, str(error))
-    except (Exception, SystemExit) as error:  # a plugin may even call sys.exit
-        traceback.print_exc()
-        if "can't allocate memory" in str(error):
-            result = _out_of_memory(error)
-        else:
-            message = one_line(f"{type(error).__name__}: {error}")
-            result = _failure(RunStatus.FAILED, message)
+    result = outcome(lambda: _JOBS[JobKind(kind)](payload, emit))
     result["started_at"] = started
     result["finished_at"] = datetime.now(UTC).isoformat(timespec="milliseconds")
     timing = result.setdefault("timing", {})
@@ -78,6 +62,25 @@ def perform(kind: str, payload: dict[str, Any], emit: Emit) -> dict[str, Any]:
     timing["wall_seconds"] = timing.get("wall_seconds", 0.0) + time.perf_counter() - begin
     interruption.clear()
     return result
+
+
+def outcome(work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """Return what some work returns, with its `status`, or how it failed."""
+    try:
+        return {"status": str(RunStatus.OK), **work()}
+    except Interrupted as error:
+        return _failure(RunStatus.INTERRUPTED, str(error))
+    except Diverged as error:
+        return _failure(RunStatus.DIVERGED, str(error))
+    except (torch.OutOfMemoryError, MemoryError) as error:
+        return _out_of_memory(error)
+    except BenchError as error:
+        return _failure(RunStatus.FAILED, str(error))
+    except (Exception, SystemExit) as error:  # a plugin may even call sys.exit
+        traceback.print_exc()
+        if "can't allocate memory" in str(error):
+            return _out_of_memory(error)
+        return _failure(RunStatus.FAILED, one_line(f"{type(error).__name__}: {error}"))
 
 
 def interrupt() -> None:
@@ -105,6 +108,7 @@ def _out_of_memory(error: BaseException) -> dict[str, Any]:
 
 def _hello(payload: dict[str, Any], emit: Emit) -> dict[str, Any]:
     device = devices.resolve(payload["device"])
+    launching.check_devices(device, payload.get("devices", 1), payload.get("workers", 1))
     return {"device": device, "device_name": devices.name(device), "torch": torch.__version__}
 
 
@@ -140,16 +144,26 @@ def _rehearse(payload: dict[str, Any], emit: Emit) -> dict[str, Any]:
 
 
 def _run(payload: dict[str, Any], emit: Emit) -> dict[str, Any]:
-    """Train, select on val, test once, and leave the artifacts in the run's folder."""
+    if payload["spec"]["devices"] > 1:
+        return launching.launch(payload, emit)
+    return carry_out(payload, emit, Group(), Clock())
+
+
+def carry_out(payload: dict[str, Any], emit: Emit, group: Group, clock: Clock) -> dict[str, Any]:
+    """Train, select on val, test once, and leave the artifacts in the run's folder.
+
+    Of the ranks of a group all train and predict; the first one reports, writes and returns.
+    """
     spec = RunSpec.from_dict(payload["spec"])
     folder = Path(payload["folder"])
     folder.mkdir(parents=True, exist_ok=True)
-    clock = Clock()
+    begun = sum(clock.parts.values())
     saved = Path(payload["checkpoint"]) if payload["checkpoint"] else None
-    checkpoints = Checkpoints(saved, spec.id, payload["checkpoint_minutes"])
+    minutes = payload["checkpoint_minutes"]
+    checkpoints = Checkpoints(saved, spec.id, minutes, writes=group.is_first)
 
     with downloads.offline(payload["offline"]):
-        setup = _resumed(spec, payload["workers"], checkpoints, clock)
+        setup = _resumed(spec, payload["workers"], checkpoints, clock, group)
     job, data = setup.job, setup.data
     if checkpoints.refused:
         emit({"note": "warning: its saved state is damaged or not its own; it starts anew"})
@@ -157,20 +171,24 @@ def _run(payload: dict[str, Any], emit: Emit) -> dict[str, Any]:
         done, step = len(job.progress.history), job.progress.step
         within = f", step {step} of the next" if step else ""
         emit({"note": f"goes on after epoch {done} of {job.epochs}{within}"})
-    earlier = sum(clock.parts.values())
+    earlier = sum(clock.parts.values()) - begun
     clock.mark("setup_seconds")
 
     def finished(epoch: EpochMetrics) -> None:
         data.stored.keep()
         emit(epoch.to_dict())
 
-    with _curves(folder, job, finished) as report:
+    curves = _curves(folder, job, finished) if group.is_first else contextlib.nullcontext(_no_one)
+    with curves as report:
         train(job, data.train, data.val, report, clock, checkpoints)
     trained = job.progress
     assert job.selection.val is not None
     clock.mark("reporting_seconds")
 
     said, threshold = _said(spec, setup, job.selection.val)
+    group.close()
+    if not group.is_first:
+        return {}
     metrics = {split: each.metrics() for split, each in said.items()}
     clock.mark("evaluation_seconds")
 
@@ -203,21 +221,32 @@ def _run(payload: dict[str, Any], emit: Emit) -> dict[str, Any]:
     }
 
 
-def _resumed(spec: RunSpec, workers: int, checkpoints: Checkpoints, clock: Clock) -> Setup:
+def _no_one(metrics: EpochMetrics | StepMetrics) -> None:
+    """Take a report for nobody."""
+
+
+def _resumed(
+    spec: RunSpec, workers: int, checkpoints: Checkpoints, clock: Clock, group: Group
+) -> Setup:
     """Return a run's parts, with the state they were saved in if there is one."""
-    setup = set_up(spec, workers, rehearsal=False)
+    setup = set_up(spec, workers, rehearsal=False, group=group)
+    group.seed_apart(spec.seed)
     setup.job.progress.shared = workers > 1
     clock.device = setup.job.device
     state = checkpoints.load()
-    if state is None:
+    if group.any(state is None):
         return setup
+    assert state is not None
+    failed = False
     try:
         setup.job.restore(state, clock)
     except Exception as error:  # whatever a component makes of a state that is not its own
         print(f"its saved state is not used, the run starts anew: {error}", file=sys.stderr)
+        failed = True
+    if group.any(failed):
         checkpoints.refused = True
         checkpoints.remove()
-        return _resumed(spec, workers, checkpoints, clock)
+        return _resumed(spec, workers, checkpoints, clock, group)
     return setup
 
 
@@ -267,7 +296,9 @@ def _said(
         # The one place where the test split is opened: after training, once.
         job = setup.job
         test = open_test(spec, data, job.device, setup.where["dataset"])
-        said["test"] = evaluation.predict(job.model, test, data.question, job.device, job.precision)
+        said["test"] = evaluation.predict(
+            job.model, test, data.question, job.device, job.precision, job.group
+        )
         if not np.isfinite(said["test"].probabilities).all():
             raise Diverged("the predictions on test are not finite")
     if data.question.task is not Task.MULTI_LABEL:
@@ -297,6 +328,7 @@ def _environment(
         **devices.environment(job.device, setup.threads, job.precision, spec.mode),
         "memory_format": str(data.train.memory_format).removeprefix("torch."),
         "workers": workers,
+        "devices": spec.devices,
         "shared_device": job.progress.shared,
         "task": str(data.question.task),
         "selected_by": job.selection.by(data.question.task),

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import faulthandler
-import fcntl
 import importlib
 import io
 import os
 import signal
 import sys
-import threading
 from collections.abc import Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 from bench import Job, JobEventKind
+from bench.lifeline import die_with_writer
 from bench.records import JobKind
 
 
@@ -27,7 +26,8 @@ def serve(connection: Connection, life: Connection, preload: list[str]) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # until there is a run that can be interrupted
     # A group of its own, so that whatever a plugin starts ends together with this process.
     os.setpgid(0, 0)
-    die_with_parent(life)
+    # Nobody ever writes to this pipe: it closes when the parent dies, however it dies.
+    die_with_writer(life.fileno())
     missing = [name for name in preload if name not in sys.modules]
     engine = importlib.import_module("bench.engine.worker")
     connection.send({"kind": "ready", "missing": missing})
@@ -39,29 +39,6 @@ def serve(connection: Connection, life: Connection, preload: list[str]) -> None:
         if job is None:
             return
         _carry_out(engine, job, connection)
-
-
-def die_with_parent(life: Connection) -> None:
-    """Make the end of the parent the end of this process, even in the midst of a computation.
-
-    When the last writer of the pipe is gone, Linux sends the signal that F_SETSIG names: SIGKILL,
-    which neither a plugin nor a loop in C that holds the interpreter can keep off. A thread does
-    the same, later, where the kernel has no such call.
-    """
-    descriptor = life.fileno()
-    if hasattr(fcntl, "F_SETSIG"):
-        fcntl.fcntl(descriptor, fcntl.F_SETSIG, signal.SIGKILL)
-        fcntl.fcntl(descriptor, fcntl.F_SETOWN, -os.getpgrp())
-        flags = fcntl.fcntl(descriptor, fcntl.F_GETFL)
-        fcntl.fcntl(descriptor, fcntl.F_SETFL, flags | os.O_ASYNC)
-
-    def wait() -> None:
-        with contextlib.suppress(EOFError, OSError):
-            life.recv_bytes()
-        os._exit(1)
-
-    # Also covers a parent that died before the signal was armed.
-    threading.Thread(target=wait, name="parent-watch", daemon=True).start()
 
 
 def _carry_out(engine: Any, job: Job, connection: Connection) -> None:

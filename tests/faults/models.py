@@ -88,6 +88,22 @@ def dies_late(num_classes: int, input_shape: Shape, *, at: int = REHEARSAL_STEPS
     return late(num_classes, input_shape, change)
 
 
+def lost_rank(
+    num_classes: int, input_shape: Shape, *, rank: int = 1, raises: str = ""
+) -> nn.Module:
+    """Lose one of the processes that train together, or have it raise an error."""
+
+    def change(logits: Tensor, step: int) -> Tensor:
+        if step > REHEARSAL_STEPS and os.environ.get("RANK") == str(rank):
+            if raises:
+                raise RuntimeError(raises)
+            print("the last words", flush=True)
+            os.kill(os.getpid(), signal.SIGKILL)
+        return logits
+
+    return late(num_classes, input_shape, change)
+
+
 def sleeps(
     num_classes: int, input_shape: Shape, *, seconds: float = 60.0, note: str = ""
 ) -> nn.Module:
@@ -288,6 +304,7 @@ BUILDS = {
     "exits": exits,
     "quits": quits,
     "dies-late": dies_late,
+    "lost-rank": lost_rank,
     "sleeps": sleeps,
     "dropout": dropout,
     "short-files": short_files,
