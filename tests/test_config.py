@@ -52,6 +52,12 @@ PROTOCOL_WORDS = {
     "patience": ("3", 3),
     "min_delta": ("0.01", 0.01),
     "log_steps": ("10", 10),
+    "freeze": ("backbone", "backbone"),
+    "unfreeze": ("3,5", (3, 5)),
+    "backbone_rate": ("0.1", 0.1),
+    "layer_decay": ("0.8", 0.8),
+    "batch_norm": ("sync", "sync"),
+    "interpolation": ("bicubic", "bicubic"),
 }
 
 

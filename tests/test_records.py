@@ -152,7 +152,7 @@ def put(name: str, value: Any) -> Callable[[dict[str, Any]], Any]:
     return lambda data: {**data, name: value}
 
 
-LATER = {"weights", "origin", "interpolation"}
+LATER = {"weights", "origin", "interpolation", "devices"}
 """Fields that records of an earlier version lack."""
 
 
