@@ -221,7 +221,7 @@ def _name(blocks: list[Block]) -> None:
             name: fields[name] for name in ("epochs", "batch_size") if name in fields
         }
         block.details = {
-            name.replace("_", " "): "auto" if value is None else str(value)
+            name.replace("_", " "): _word(value)
             for name, value in {**always, **differing}.items()
         }
         block.title = titled(dataset, block.details)
@@ -239,3 +239,10 @@ def _titled_fields(rows: list[Row]) -> dict[str, Any]:
 
 def _seeds(row: Row) -> str:
     return "one seed" if row.seeds == 1 else f"{row.seeds} seeds"
+
+
+def _word(value: Any) -> str:
+    """Return a protocol field's value as users write it."""
+    if isinstance(value, list | tuple):
+        return ",".join(map(str, value)) or "none"
+    return "none" if value is None else str(value)
