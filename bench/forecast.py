@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench import datastore, hardware, provenance, selection
+from bench import datastore, hardware, origins, provenance, selection
 from bench.errors import BenchError, DataError, PluginError
 from bench.estimate import History, estimate_seconds
 from bench.records import ComponentRef, RunSpec, RunStatus, canonical
@@ -140,12 +140,17 @@ def _hinted(offer: Offer, spec: RunSpec) -> DatasetHints | None:
     return hints
 
 
-def resolve_again(spec: RunSpec, registry: Registry) -> RunSpec:
+def resolve_again(spec: RunSpec, registry: Registry, results: Path) -> RunSpec:
     """Return a finished run's spec with the key that it would get today.
 
     Raises:
         UnknownNameError: a component of it is no longer installed.
+        UsageError: the weights that it started from are gone.
     """
+    if spec.weights is not None:
+        offers = registry.of("weights", spec.weights), registry.of("model", spec.model)
+        start = origins.find(offers[0], spec.weights, offers[1], spec.model, results)
+        spec = dataclasses.replace(spec, origin=start.origin)
     stored = stored_dataset(registry.of("dataset", spec.dataset), spec)
     content = (stored.fingerprint, stored.variant) if stored else None
     return provenance.complete(spec, registry, content, hardware.device_name(spec.device))

@@ -221,8 +221,7 @@ def _name(blocks: list[Block]) -> None:
             name: fields[name] for name in ("epochs", "batch_size") if name in fields
         }
         block.details = {
-            name.replace("_", " "): _word(value)
-            for name, value in {**always, **differing}.items()
+            name.replace("_", " "): _word(value) for name, value in {**always, **differing}.items()
         }
         block.title = titled(dataset, block.details)
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -81,43 +82,55 @@ class Starts:
     def _find(self, chosen: tuple[Offer, ComponentRef], model: Offer, ref: ComponentRef) -> Start:
         asked = (repr(chosen[1]), repr(ref))
         if asked not in self._found:
-            self._found[asked] = _find(*chosen, model, ref, self._results)
+            self._found[asked] = find(*chosen, model, ref, self._results)
         return self._found[asked]
 
 
-def _find(
+def find(
     offer: Offer, ref: ComponentRef, model: Offer, model_ref: ComponentRef, results: Path
 ) -> Start:
+    """Return what runs of a model start from, with these weights.
+
+    Raises:
+        UsageError: there are no such weights for it.
+    """
     weights, network = offer.component, model.component
     assert isinstance(weights, Weights)
     assert isinstance(network, Model)
-    found = Origin()
-    if weights.origin is not None:
-        try:
-            found = weights.origin(network.with_params(model_ref.params), results, **ref.params)
-        except BenchError:
-            raise
-        except Exception as error:
-            said = one_line(f"{type(error).__name__}: {error}")
-            raise PluginError(
-                f"weights `{ref.name}` of plugin {offer.plugin.label} could not be looked for: "
-                f"{said}"
-            ) from error
-    own, hints = found.preprocessing, network.hints
+    bound, found = network.with_params(model_ref.params), Origin()
+    with _blaming(f"weights `{ref.name}` of plugin {offer.plugin.label}"):
+        if weights.origin is not None:
+            found = weights.origin(bound, results, **ref.params)
+    own = found.preprocessing
+    if own is None and bound.preprocessing is not None:
+        where = f"model `{model.name}` of plugin {model.plugin.label}"
+        with contextlib.suppress(ConfigError), _blaming(where):  # it may know of none
+            own = bound.preprocessing()
     files = [path.absolute() for path in found.files]
-    size = own.size if own else hints.input_size if hints else None
-    interpolation = own.interpolation if own else hints.interpolation if hints else None
     return Start(
         ref=ref,
         origin={
             "files": [str(path) for path in files],
             "digest": digest_of(files),
             "preprocessing": plain(own) if own else None,
+            "whose": "weights" if found.preprocessing else "model",
             "classes": list(found.classes),
         },
-        size=size,
-        interpolation=interpolation or "bilinear",
+        size=own.size if own else None,
+        interpolation=(own and own.interpolation) or "bilinear",
     )
+
+
+@contextlib.contextmanager
+def _blaming(where: str) -> Iterator[None]:
+    """Name a component and its plugin in whatever its code raises."""
+    try:
+        yield
+    except BenchError:
+        raise
+    except Exception as error:
+        said = one_line(f"{type(error).__name__}: {error}")
+        raise PluginError(f"{where} does not say how it saw images: {said}") from error
 
 
 def plain(preprocessing: Preprocessing) -> dict[str, Any]:

@@ -67,6 +67,10 @@ class Overrides:
                 continue
             if param not in defaults:
                 continue
+            if component.is_source and param == "path":
+                raise ConfigError(
+                    f"--set {name}.{param}: it is what stands after `{offer.component.aliases[0]}:`"
+                )
             self._used.add((name, param))
             where = f"`{component.name}.{param}`"
             grid[param] = [_typed(value, defaults[param], where) for value in values]

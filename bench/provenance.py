@@ -81,6 +81,8 @@ def complete(
         known = {name: spec.origin.get(name) for name in ("digest", "preprocessing", "classes")}
         params = {k: v for k, v in spec.weights.params.items() if k != "path"}
         components["weights"] |= {"params": params, **known}
+        if known["digest"]:
+            del components["weights"]["name"]  # which holds that of the file
     for part, is_used in used.items():
         factory = getattr(model, part)
         if is_used and factory is not None:

@@ -185,7 +185,7 @@ class RunSpec:
     def cell(self) -> str:
         """A hash of all that the user asked for except the seed."""
         plain = {kind: dataclasses.asdict(ref) for kind, ref in self.components.items()}
-        parts = (plain, self._circumstances)
+        parts = (plain | self._start, self._circumstances)
         return digest(parts)[:12]
 
     @property
@@ -193,11 +193,16 @@ class RunSpec:
         """A hash of what is compared on a dataset: the cell, whatever its data were loaded from."""
         plain = {kind: dataclasses.asdict(ref) for kind, ref in self.components.items()}
         plain["dataset"] = {"name": self.dataset.name}
-        if self.weights:
-            # Files of one content are the same weights, wherever they lie.
-            plain["weights"] = {"name": self.weights.name, "digest": self.origin.get("digest")}
-        parts = (plain, self._circumstances)
+        parts = (plain | self._start, self._circumstances)
         return digest(parts)[:12]
+
+    @property
+    def _start(self) -> dict[str, Any]:
+        """What of the weights makes a difference: of files their content, not where they lie."""
+        if self.weights is None or not self.origin.get("digest"):
+            return {}
+        known = {name: self.origin.get(name) for name in ("digest", "preprocessing", "classes")}
+        return {"weights": known}
 
     @property
     def _circumstances(self) -> tuple[Any, ...]:

@@ -226,14 +226,21 @@ def _val_score(record: RunRecord) -> float:
 
 
 def prune_weights(store: Store, methods: Iterable[str]) -> None:
-    """Keep weights only of the run with the best val score of each method on each content."""
+    """Keep weights only of the run with the best val score of each method on each content.
+
+    And of those that other runs have started from.
+    """
     wanted = set(methods)
     by_cell: dict[tuple[str, str], list[RunRecord]] = {}
+    started_from: set[str] = set()
     for record in store.records():
+        started_from |= {Path(file).parent.name for file in record.spec.origin.get("files", ())}
         if record.spec.method in wanted:
             content = str(record.spec.key.get("dataset", {}).get("fingerprint"))
             by_cell.setdefault((record.spec.method, content), []).append(record)
     for records in by_cell.values():
         records.sort(key=_val_score, reverse=True)
         for record in records[1:]:
+            if record.id in started_from:
+                continue
             (store.folder(record.id) / "model.safetensors").unlink(missing_ok=True)

@@ -157,7 +157,6 @@ def test_components_are_whole():
         layers=107,
         input_size=224,
         smallest_size=32,
-        interpolation="bicubic",
     )
 
 
@@ -199,7 +198,6 @@ def test_table_is_sane():
         for column in ("parameters", "input_size", "macs", "layers", "smallest_size"):
             value = row[column]
             assert value is None or (type(value) is int and value > 0), (name, column)
-        assert row["interpolation"] in ("bilinear", "bicubic")
 
 
 def test_suggest_overrides_params():
@@ -736,3 +734,28 @@ def test_every_architecture_has_a_small_stem_or_says_that_it_has_none(family):
         except Exception as error:
             failures[name] = repr(error)
     assert not failures
+
+
+def test_what_is_known_of_preprocessing_is_what_timm_tells():
+    import timm
+
+    from bench_timm import seen
+
+    assert json.loads(seen.TABLE.read_bytes())["timm"] == timm.__version__
+    known = seen._known()
+    assert set(known) == {name for name in models() if seen.ask(name) is not None}
+    for name, told in known.items():
+        mean, std, size, interpolation = seen.ask(name)
+        assert told == [list(mean), list(std), size, interpolation], name
+
+
+def test_another_timm_is_asked(monkeypatch):
+    from bench_timm import seen
+
+    seen._known.cache_clear()
+    monkeypatch.setattr(seen.importlib.metadata, "version", lambda name: "9.9")
+    try:
+        assert seen._known() == {}
+        assert seen.preprocessing("resnet50").size == 224
+    finally:
+        seen._known.cache_clear()

@@ -37,6 +37,7 @@ def test_safetensors_are_read(tmp_path: Path) -> None:
         {"model": {"state_dict": TENSORS}},
         {"state_dict": {}, "state_dict_ema": TENSORS},
         {"state_dict": {"a.bias": torch.zeros(1)}, "model_ema": TENSORS},
+        {"state_dict": TENSORS, "best_accuracy": torch.zeros(1)},
     ],
 )
 @pytest.mark.parametrize("zipped", [True, False])

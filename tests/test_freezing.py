@@ -46,14 +46,20 @@ class Net(nn.Module):
 
 def test_layers_are_a_networks_children_in_order() -> None:
     groups = layers_of(Net(), None, frozenset({"head.weight", "head.bias"}), "model `net`")
+    block = [f"blocks.0.{place}.{name}" for place in (0, 1) for name in ("weight", "bias")]
     assert groups == [
         ["token"],
         ["stem.weight", "stem.bias"],
-        ["blocks.0.0.weight", "blocks.0.0.bias"],
-        ["blocks.0.1.weight", "blocks.0.1.bias"],
+        block,
         ["blocks.1.weight", "blocks.1.bias"],
         ["head.weight", "head.bias"],
     ]
+
+
+def test_a_network_in_a_row_has_its_members_for_layers() -> None:
+    net = nn.Sequential(nn.Sequential(nn.Conv2d(1, 2, 1), nn.BatchNorm2d(2)), nn.Linear(2, 2))
+    groups = layers_of(net, None, frozenset({"1.weight", "1.bias"}), "model `net`")
+    assert [len(group) for group in groups] == [4, 2]
 
 
 def test_a_wrapper_around_the_network_is_no_layer() -> None:
@@ -116,6 +122,55 @@ def test_statistics_move_where_the_layer_is_trained(
     assert model[1].running_mean.equal(before) is not moves
     assert (model[1].weight.grad is not None) is moves
     assert model.training
+
+
+def test_what_starts_at_random_is_never_frozen() -> None:
+    model = network()
+    groups = [["1.weight", "1.bias"], ["4.weight", "4.bias", "0.weight", "0.bias"]]
+    told = Protocol(freeze="backbone", batch_norm="frozen").model_dump()
+    freezing_of(model, groups, told, started=True).begin(1)
+    assert trained(model) == {*groups[1]}
+    groups = [["0.weight", "0.bias"], ["4.weight", "4.bias", "1.weight", "1.bias"]]
+    freezing_of(model, groups, told, started=True).begin(1)
+    assert trained(model) == {*groups[1]}
+
+
+def test_what_the_network_itself_holds_still_stays_still() -> None:
+    model = network()
+    model[0].bias.requires_grad_(False)
+    plan = freezing(model, freeze="backbone", unfreeze="2")
+    for epoch in (1, 2):
+        plan.begin(epoch)
+        assert not model[0].bias.requires_grad
+
+
+def test_a_norm_without_parameters_rests_with_the_layer_before_it() -> None:
+    model = nn.Sequential(
+        nn.Conv2d(1, 2, 1), nn.BatchNorm2d(2, affine=False), nn.Flatten(), nn.Linear(72, 3)
+    )
+    groups = [["0.weight", "0.bias"], ["3.weight", "3.bias"]]
+    told = Protocol(freeze="backbone").model_dump()
+    plan = freezing_of(model, groups, told, started=True)
+    plan.begin(1)
+    plan.train_mode()
+    model(torch.randn(8, 1, 6, 6))
+    assert model[1].running_mean.equal(torch.zeros(2))
+
+
+@pytest.mark.parametrize("averaging", ["ema", "swa"])
+@pytest.mark.parametrize(
+    "fields", [{"batch_norm": "frozen", "freeze": None}, {"unfreeze": ()}, {"unfreeze": (3,)}]
+)
+def test_an_average_keeps_the_statistics_of_what_rests(
+    averaging: str, fields: dict[str, Any]
+) -> None:
+    what = frozen_job(
+        averaging=averaging, swa_start=0.25, ema_decay=0.5, **{"unfreeze": (), **fields}
+    )
+    before = what.model[1].running_mean.clone()
+    run(what, batches(40), batches(12, seed=1))
+    rests = fields.get("unfreeze") != (3,)
+    assert what.averaging.evaluated[1].running_mean.equal(before) is rests
 
 
 def test_random_weights_are_all_trained() -> None:

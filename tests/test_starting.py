@@ -104,8 +104,9 @@ def test_other_shapes_are_listed_and_start_anew() -> None:
     source["1.weight"] = torch.zeros(5)
     source["extra"] = torch.zeros(1)
     found = fit(network(seed=2), source)
-    assert "1.weight ((5,) there, (4,) here)" in found.new
-    assert "1.running_mean" in found.new
+    assert {"1.weight", "1.running_mean"} <= {*found.new}
+    assert found.shapes == {"1.weight": "(5,) there, (4,) here"}
+    assert "`1.weight` is (5,) there, (4,) here" in str(found)
     assert found.unused == ("extra",)
     assert "unused: `extra`" in str(found)
 
@@ -142,3 +143,36 @@ def test_another_architecture_is_one_line() -> None:
         fit(network(), {"conv9.weight": torch.zeros(1), "fc.bias": torch.zeros(2)})
     assert "weights `w` of plugin p" in str(e.value)
     assert "\n" not in str(e.value)
+
+
+@pytest.mark.parametrize(
+    ("tensor", "said"),
+    [
+        (torch.full((4, 3, 3, 3), float("nan")), "`0.weight` holds NaN"),
+        (torch.full((4, 3, 3, 3), float("inf")), "`0.weight` holds NaN or infinite"),
+        (torch.ones(4, 3, 3, 3, dtype=torch.int64), "`0.weight` is torch.int64"),
+        (torch.ones(4, 3, 3, 3, dtype=torch.complex64), "`0.weight` is torch.complex64"),
+        (torch.ones(4, 3, 3, 3).to_sparse(), "`0.weight` is torch.float32 (torch.sparse_coo)"),
+        (torch.ones(4, 3, 3, 3, device="meta"), "`0.weight` is torch.float32"),
+    ],
+)
+def test_what_is_no_weight_is_named(tensor: Tensor, said: str) -> None:
+    given = {**network(seed=1).state_dict(), "0.weight": tensor}
+    with pytest.raises(bench.ConfigError, match="weights `w` of plugin p") as caught:
+        fit(network(), given)
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16, torch.float64])
+def test_weights_of_another_precision_are_taken(kind: torch.dtype) -> None:
+    given = {
+        name: t.to(kind) if t.is_floating_point() else t
+        for name, t in network(seed=1).state_dict().items()
+    }
+    assert fit(network(), given).new == ()
+
+
+def test_shapes_that_come_of_another_image_size_say_so() -> None:
+    given = dict(network(seed=1).state_dict()) | {"0.weight": torch.zeros(4, 3, 5, 5)}
+    with pytest.raises(bench.ConfigError, match="`--input-size` sets it"):
+        fit(network(), given)

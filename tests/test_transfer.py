@@ -147,6 +147,7 @@ def test_weights_of_another_architecture_fail_their_own_run(
         (("--weights", "pretraind"), "did you mean `pretrained`"),
         (("--weights", "file:"), "lacks a path"),
         (("--weights", "file"), "lacks a path"),
+        (("--weights", "run:ffff", "--set", "run.path=x"), "what stands after `run:`"),
         (("--freeze", "backbone"), "`freeze` does nothing here; it goes with"),
         (("--batch-norm", "frozen"), "`batch-norm` does nothing here"),
         (("--freeze", "head"), "freeze"),
@@ -166,6 +167,72 @@ def test_a_mistake_is_one_line(
     assert done.code == 2
     assert said in done.err
     assert done.err.count("\n") == 1
+
+
+def test_the_name_of_a_file_makes_no_other_run(source: RunRecord, tmp_path: Path) -> None:
+    saved = tmp_path / "results" / "runs" / source.id / "model.safetensors"
+    one, other = tmp_path / "one.safetensors", tmp_path / "other.safetensors"
+    for copy in (one, other):
+        copy.write_bytes(saved.read_bytes())
+    assert len(planned(tmp_path, weights=f"{one},{other}")) == 1
+    assert len(planned(tmp_path, weights=f"run:{source.id},run:{source.id[:5]}")) == 1
+    # A run says how its images were seen, which a file does not.
+    assert len(planned(tmp_path, weights=f"run:{source.id},{one}")) == 2
+
+
+def test_a_file_that_changes_or_goes_is_noticed(
+    experiment: Callable[..., Result], cli: Callable[..., Done], source: RunRecord, tmp_path: Path
+) -> None:
+    saved = tmp_path / "results" / "runs" / source.id / "model.safetensors"
+    path = tmp_path / "w.safetensors"
+    path.write_bytes(saved.read_bytes())
+    [record] = experiment(**SMALL, weights=str(path)).records
+    why = ("why", record.id, "--results", tmp_path / "results")
+    assert "is reused" in cli(*why).out
+    content = bytearray(saved.read_bytes())
+    content[-2] ^= 1
+    path.write_bytes(content)
+    assert "weights.digest" in cli(*why).out
+    path.unlink()
+    assert "there is no file of weights" in cli(*why).out
+
+
+def test_a_file_that_changes_under_way_fails_the_run(source: RunRecord, tmp_path: Path) -> None:
+    from bench.engine.setup import set_up
+
+    path = tmp_path / "w.safetensors"
+    path.write_bytes((tmp_path / "results" / "runs" / source.id / "model.safetensors").read_bytes())
+    config = ExperimentConfig.create(
+        {"results": tmp_path / "results", **SMALL, "weights": str(path)}
+    )
+    [run] = prepare(config, load_registry())[1]
+    torch.save({"a": torch.zeros(1)}, path)
+    with pytest.raises(bench.ConfigError, match="changed since the run was planned"):
+        set_up(run.spec, 1, rehearsal=True)
+
+
+def test_weights_that_a_run_started_from_are_kept(
+    experiment: Callable[..., Result], source: RunRecord, tmp_path: Path
+) -> None:
+    experiment(**SMALL, weights=f"run:{source.id}")
+    experiment(**SMALL, seeds=3)
+    kept = tmp_path / "results" / "runs" / source.id / "model.safetensors"
+    assert kept.exists()
+
+
+def test_a_model_without_preprocessing_sees_images_as_the_dataset_has_them(tmp_path: Path) -> None:
+    path = tmp_path / "w.pth"
+    torch.save({"a": torch.zeros(1)}, path)
+    [spec] = planned(tmp_path, models="cnn-flowers", weights=str(path))
+    assert spec.image_size is None
+
+
+def test_a_small_stem_has_no_size_of_its_own(tmp_path: Path) -> None:
+    asked = {"models": "resnet18", "pretrained": True}
+    small, native = (
+        planned(tmp_path, **asked, set={"resnet18.stem": stem})[0] for stem in ("small", "native")
+    )
+    assert (small.image_size, native.image_size) == (None, 224)
 
 
 # Row 32 of the promises: the model's own preprocessing

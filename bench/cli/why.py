@@ -29,7 +29,7 @@ def command(run: str, results: Path, as_json: bool) -> None:
     registry = registry_with_warnings()
     now: RunSpec | BenchError
     try:
-        now = resolve_again(record.spec, registry)
+        now = resolve_again(record.spec, registry, results)
     except BenchError as error:
         now = error
     differences = why(record.spec, now)

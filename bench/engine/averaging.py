@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
-from torch.optim.swa_utils import AveragedModel, update_bn
+from torch.optim.swa_utils import AveragedModel
 
 
 class Averaging(Protocol):
@@ -119,7 +119,6 @@ class LastEpochs:
         self._model = model
         self._start = start
         self._average = AveragedModel(model)
-        self._normalises = any(isinstance(module, _BatchNorm) for module in model.modules())
 
     @property
     def evaluated(self) -> nn.Module:
@@ -135,8 +134,12 @@ class LastEpochs:
         if epoch <= self._start:
             return False
         self._average.update_parameters(self._model)
-        if self._normalises:
-            update_bn(images, self._average.module)
+        # What rests in training, as frozen layers do, keeps its statistics in the mean too.
+        for averaged, trained in zip(
+            self._average.module.modules(), self._model.modules(), strict=True
+        ):
+            averaged.training = trained.training
+        _count_again(self._average.module, images)
         return True
 
     def state(self) -> dict[str, Any]:
@@ -146,6 +149,29 @@ class LastEpochs:
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on from a mean."""
         self._average.load_state_dict(state)
+
+
+@torch.no_grad()
+def _count_again(network: nn.Module, images: Iterable[Tensor]) -> None:
+    """Take the running statistics of batch normalisation as the mean over these batches.
+
+    As `torch.optim.swa_utils.update_bn`, which takes those of layers in evaluation mode as well.
+    """
+    norms = [
+        module
+        for module in network.modules()
+        if isinstance(module, _BatchNorm) and module.training and module.track_running_stats
+    ]
+    if not norms:
+        return
+    before = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # the mean over all batches
+    for batch in images:
+        network(batch)
+    for norm, momentum in zip(norms, before, strict=True):
+        norm.momentum = momentum
 
 
 def _tensors(model: nn.Module) -> list[Tensor]:

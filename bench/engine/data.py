@@ -222,7 +222,7 @@ def _statistics(spec: RunSpec, seen: View, model: Offer) -> tuple[tuple[Tensor, 
     if wanted == "unit":
         return pipeline.shaped([0.0] * channels, [1.0] * channels), "to [0, 1]"
     own, whose = None, ""
-    if wanted == "model" or spec.weights is not None:
+    if wanted == "model" or (wanted == "auto" and spec.weights is not None):
         own, whose = _preprocessing(spec, model)
     if wanted == "standard" or (wanted == "auto" and own is None):
         train = seen.chosen.train
@@ -241,8 +241,9 @@ def _statistics(spec: RunSpec, seen: View, model: Offer) -> tuple[tuple[Tensor, 
 
 def _preprocessing(spec: RunSpec, model: Offer) -> tuple[Preprocessing | None, str]:
     """Return how the weights, or else the model, saw images, and whose affair that is."""
-    if spec.origin.get("preprocessing"):
-        return Preprocessing(**spec.origin["preprocessing"]), "the weights'"
+    if spec.protocol["normalize"] == "auto":
+        own = spec.origin.get("preprocessing")
+        return (Preprocessing(**own) if own else None), f"the {spec.origin.get('whose')}'s"
     component = model.component
     assert isinstance(component, Model)
     if component.preprocessing is None:

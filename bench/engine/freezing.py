@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +13,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from bench.errors import PluginError
 
 Groups = Sequence[Sequence[str]]
+_STRINGS = (nn.Sequential, nn.ModuleList)
 
 
 @dataclass
@@ -33,34 +33,32 @@ class Freezing:
     backbone: bool = False
     unfreeze: tuple[int, ...] = ()
     norms: tuple[_BatchNorm, ...] = ()
+    _fixed: frozenset[int] = field(default=frozenset(), init=False)
     _resting: tuple[_BatchNorm, ...] = field(default=(), init=False)
+
+    def __post_init__(self) -> None:
+        """Remember what the network itself does not want to be trained."""
+        self._fixed = frozenset(
+            id(parameter) for parameter in self.network.parameters() if not parameter.requires_grad
+        )
 
     def begin(self, epoch: int) -> None:
         """Say which parameters an epoch trains, from 1."""
         if not self.backbone and not self.norms:
             return
-        begun = sum(first <= epoch for first in self.unfreeze)
-        parts = begun / len(self.unfreeze) if self.unfreeze else 0.0
-        trained = math.ceil(len(self.body) * parts) if self.backbone else len(self.body)
-        still = [
-            parameter for group in self.body[: len(self.body) - trained] for parameter in group
-        ]
-        for group in self.body:
-            for parameter in group:
-                parameter.requires_grad_(True)
-        for parameter in still:
-            parameter.requires_grad_(False)
-            parameter.grad = None
-        for norm in self.norms:
-            norm.requires_grad_(False)
+        layers = len(self.body)
+        trained = layers
+        if self.backbone:
+            begun = sum(first <= epoch for first in self.unfreeze)
+            trained = -(-layers * begun // max(1, len(self.unfreeze)))
+        still = {id(p) for group in self.body[: layers - trained] for p in group}
+        still |= {id(p) for norm in self.norms for p in norm.parameters()}
+        for parameter in self.network.parameters():
+            parameter.requires_grad_(id(parameter) not in still | self._fixed)
+            if id(parameter) in still:
+                parameter.grad = None
         # The statistics of a layer that is not trained stay those that its weights were made for.
-        left = set(map(id, still))
-        self._resting = tuple(
-            module
-            for module in self.network.modules()
-            if isinstance(module, _BatchNorm)
-            and (module in self.norms or any(id(p) in left for p in module.parameters()))
-        )
+        self._resting = (*self.norms, *_norms_among(self.network, still))
 
     def train_mode(self) -> None:
         """Put the network into training mode, all but what rests."""
@@ -74,6 +72,19 @@ class Freezing:
         return sum(p.numel() for p in self.network.parameters() if p.requires_grad)
 
 
+def _norms_among(network: nn.Module, still: set[int]) -> Iterator[_BatchNorm]:
+    """Yield the batch normalisation of layers that are not trained, by the ids of parameters.
+
+    One without parameters of its own belongs to what stands before it.
+    """
+    resting = False
+    for module in network.modules():
+        own = [id(parameter) for parameter in module.parameters(recurse=False)]
+        resting = still.issuperset(own) if own else resting
+        if isinstance(module, _BatchNorm) and resting:
+            yield module
+
+
 def freezing_of(
     network: nn.Module, groups: Groups, protocol: Mapping[str, Any], *, started: bool
 ) -> Freezing:
@@ -81,20 +92,27 @@ def freezing_of(
 
     Args:
         network: what is trained.
-        groups: names of its parameters by layer; the last group is the head.
+        groups: names of its parameters by layer; the last group is the head, and what else
+            starts at random.
         protocol: the fields.
         started: whether training starts from weights; random ones are all trained.
     """
     if not started:
         return Freezing(network)
     named = dict(network.named_parameters())
-    frozen = protocol["batch_norm"] == "frozen"
+    fresh = {id(named[name]) for name in groups[-1]}
     return Freezing(
         network,
         [[named[name] for name in group] for group in groups[:-1]],
         backbone=protocol["freeze"] == "backbone",
         unfreeze=tuple(protocol["unfreeze"]),
-        norms=tuple(m for m in network.modules() if frozen and isinstance(m, _BatchNorm)),
+        norms=tuple(
+            module
+            for module in network.modules()
+            if protocol["batch_norm"] == "frozen"
+            and isinstance(module, _BatchNorm)
+            and fresh.isdisjoint(map(id, module.parameters()))
+        ),
     )
 
 
@@ -127,17 +145,24 @@ def layers_of(
 
 
 def _children(network: nn.Module) -> list[list[str]]:
-    """Return parameters by child; a child that only strings others together stands for these."""
+    """Return parameters by child; a child that strings others together stands for these.
+
+    A network that is such a string itself has its members for layers, whatever they are made of.
+    """
     children = dict(network.named_children())
     own = [name for name, _ in network.named_parameters(recurse=False)]
-    groups = [own] if own else []
+    if len(children) == 1 and not own:  # something around the network
+        [(name, inner)] = children.items()
+        if any(True for _ in inner.children()):
+            return [[f"{name}.{each}" for each in group] for group in _children(inner)]
+    groups = [own]
     for name, child in children.items():
-        chain = isinstance(child, nn.Sequential | nn.ModuleList) or (
-            len(children) == 1 and any(True for _ in child.children())
-        )
-        inner = _children(child) if chain else [[n for n, _ in child.named_parameters()]]
-        groups += [[f"{name}.{each}" for each in group] for group in inner if group]
-    return groups
+        string = isinstance(child, _STRINGS) and not isinstance(network, _STRINGS)
+        members = child.named_children() if string else [("", child)]
+        for place, member in members:
+            prefix = f"{name}.{place}." if place else f"{name}."
+            groups.append([f"{prefix}{each}" for each, _ in member.named_parameters()])
+    return [group for group in groups if group]
 
 
 def set_rates(

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from bench import origins
 from bench.engine import data, layout, measured, memory, sizing, starting
 from bench.engine import device as devices
 from bench.engine.averaging import averaging_of
@@ -129,14 +130,16 @@ def set_up(spec: RunSpec, workers: int, *, rehearsal: bool, group: Group | None 
     fit, groups = None, []
     if started is not None:
         head = starting.head_of(build, classes, shape)
-        fit = starting.take_over(
-            *(model, started, head),
-            same_classes=spec.origin["classes"] in ([], list(seen.chosen.classes)),
-            where=where["weights"],
-            model=component.name,
-        )
+        with blaming(where["weights"]):
+            fit = starting.take_over(
+                *(model, started, head),
+                same_classes=spec.origin["classes"] in ([], list(seen.chosen.classes)),
+                where=where["weights"],
+                model=component.name,
+            )
         with blaming(where["model"]):
-            groups = layers_of(model, component.layers, head, where["model"])
+            # What starts at random is trained as the head is.
+            groups = layers_of(model, component.layers, head.union(fit.new), where["model"])
     model = model.to(device).to(memory_format=memory_format)
     if protocol["batch_norm"] == "sync":
         group.synchronise_norms(model)
@@ -218,6 +221,10 @@ def _weights(
     component = offers["weights"].component
     assert isinstance(component, Weights)
     files = [Path(name) for name in spec.origin["files"]]
+    if origins.digest_of(files) != spec.origin["digest"]:
+        raise ConfigError(
+            f"{where['weights']} changed since the run was planned; the same command plans it anew"
+        )
     named = model.with_params(spec.model.params)
     made = _made("weights", offers, where, named, input_shape, files, **spec.weights.params)
     tensors = isinstance(made, Mapping) and all(isinstance(v, Tensor) for v in made.values())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -27,8 +27,9 @@ class Fit:
         of: tensors that the network has.
         share: part of the values below the head that were taken over.
         adapted: those that were made to fit another number of channels.
-        new: those that start at random, each with the reason if its shape is another.
+        new: those that start at random.
         unused: those that the file has and the network has not.
+        shapes: of those that start at random, the shapes where the file has another.
     """
 
     loaded: int
@@ -37,10 +38,12 @@ class Fit:
     adapted: tuple[str, ...]
     new: tuple[str, ...]
     unused: tuple[str, ...]
+    shapes: Mapping[str, str]
 
     def to_dict(self) -> dict[str, Any]:
         """Return what a record keeps."""
-        return {name: list(v) if isinstance(v, tuple) else v for name, v in asdict(self).items()}
+        plain = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return {name: list(v) if isinstance(v, tuple) else v for name, v in plain.items()}
 
     def __str__(self) -> str:
         """Return it in words."""
@@ -48,6 +51,7 @@ class Fit:
         for name in ("adapted", "new", "unused"):
             if names := getattr(self, name):
                 parts.append(f"{name}: {listing(names, 4)}")
+        parts += [f"`{name}` is {shapes}" for name, shapes in list(self.shapes.items())[:4]]
         return "; ".join(parts)
 
 
@@ -89,12 +93,14 @@ def take_over(
         model: the model, for messages.
 
     Raises:
-        ConfigError: less than half of the values below the head fit.
+        ConfigError: less than half of the values below the head fit, or a tensor is of another
+            kind of number or holds NaN.
     """
     own = network.state_dict(keep_vars=True)
     given = _renamed(given, own)
     loaded: set[int] = set()
-    adapted, new = [], []
+    adapted, new, count = [], [], 0
+    shapes: dict[str, str] = {}
     fitting = below = 0
     for name, tensor in own.items():
         is_body = name not in head and not name.endswith(_COUNTERS)
@@ -105,37 +111,60 @@ def take_over(
             adapted += [name] if found is not None else []
         if found is None:
             if name in given and name not in head:
-                shapes = f"{tuple(given[name].shape)} there, {tuple(tensor.shape)} here"
-                new.append(f"{name} ({shapes})")
-            elif not name.endswith(_COUNTERS):
+                shapes[name] = f"{tuple(given[name].shape)} there, {tuple(tensor.shape)} here"
+            if not name.endswith(_COUNTERS):
                 new.append(name)
             continue
+        _check(name, found, tensor, where)
         tensor.copy_(found)
         loaded.add(tensor.data_ptr())
+        count += 1
         fitting += tensor.numel() if is_body else 0
     # What shares its values with a tensor that was taken over is not new, whatever its name.
-    new = [name for name in new if name not in own or own[name].data_ptr() not in loaded]
+    shared = [name for name in new if own[name].data_ptr() in loaded]
+    new = [name for name in new if name not in shared]
     share = fitting / below if below else 1.0
     if share < LEAST_SHARE:
         raise ConfigError(
             f"{where} is of another architecture than model `{model}`: {share:.0%} of the values "
-            f"below its head fit (it lacks {listing(new, 3)}, and has {listing(given, 3)})"
+            f"below its head fit ({_misfits(new, shapes, given)})"
         )
     return Fit(
-        loaded=len(own) - len(new),
+        loaded=count + len(shared),
         of=len(own),
         share=share,
         adapted=tuple(adapted),
         new=tuple(new),
         unused=tuple(name for name in given if name not in own),
+        shapes=shapes,
     )
 
 
-def _with_channels(given: Tensor, wanted: Tensor) -> Tensor | None:
-    """Return the filters of a first convolution for another number of channels, else None.
+def _check(name: str, given: Tensor, wanted: Tensor, where: str) -> None:
+    """Raise ConfigError if a tensor cannot stand for a network's."""
+    dense = given.layout is torch.strided and not given.is_quantized and not given.is_meta
+    if not dense or given.is_floating_point() != wanted.is_floating_point() or given.is_complex():
+        raise ConfigError(
+            f"{where}: `{name}` is {given.dtype} ({given.layout}), and weights are numbers like "
+            f"{wanted.dtype}; save them so"
+        )
+    if not bool(torch.isfinite(given).all()):
+        raise ConfigError(f"{where}: `{name}` holds NaN or infinite values; take an earlier file")
 
-    Gray images are the mean of what three equal channels would give: the filters are summed up
-    for one channel and shared out for three, and the response to a gray image stays what it was.
+
+def _misfits(new: Sequence[str], shapes: Mapping[str, str], given: Mapping[str, Tensor]) -> str:
+    """Say what does not fit: shapes, which may be due to the size of images, or else names."""
+    if shapes:
+        examples = ", ".join(f"`{name}` is {text}" for name, text in list(shapes.items())[:2])
+        return f"{examples}; were its images of another size, `--input-size` sets it"
+    return f"it lacks {listing(new, 3)}, and has {listing(given, 3)}"
+
+
+def _with_channels(given: Tensor, wanted: Tensor) -> Tensor | None:
+    """Return filters for gray images in place of colour ones or the other way round, else None.
+
+    They are summed up for one channel and shared out over three, so that three equal channels get
+    the answer that one of them gets.
     """
     if given.ndim != 4 or given.shape[0] != wanted.shape[0] or given.shape[2:] != wanted.shape[2:]:
         return None

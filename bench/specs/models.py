@@ -26,7 +26,6 @@ class ModelHints:
         layers: modules that hold parameters.
         input_size: the height and width it was designed for, pixels.
         smallest_size: the smallest height and width that it takes, pixels.
-        interpolation: how its own training resized images.
     """
 
     family: str
@@ -35,7 +34,6 @@ class ModelHints:
     layers: int | None = None
     input_size: int | None = None
     smallest_size: int | None = None
-    interpolation: Interpolation | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +63,8 @@ class Model(Component):
         hints: sizes for listings and estimates.
         preprocessing: `preprocessing(*, ...)`, with the params of `build`, returns the model's own
             `Preprocessing`: what `--normalize model` asks for, and what training that starts from
-            weights uses unless these name their own.
+            weights uses unless these name their own. It is asked while planning too, and so is to
+            import nothing heavy.
         pretrained: `pretrained(input_shape, *, ...)`, with the params of `build`, returns the
             model's published weights, fetched if need be: tensors by the names of the network's
             `state_dict`, those of its classifier included.

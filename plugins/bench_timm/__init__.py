@@ -2,11 +2,12 @@
 
     names.py       which architectures the installed timm offers, read from its source text
     models.json    their sizes, measured once by make_table.py; hints for listings and estimates
-    building.py    from a name to a network, its layers, and how its own training saw images
+    seen.py        how the training of their weights saw images, as seen.json holds it
+    building.py    from a name to a network, and to its layers
     stems.py       a stem for small images
     networks.py    what some architectures need around them
     published.py   published weights in the shape of a network
-    make_table.py  writes models.json
+    make_table.py  writes models.json and seen.json
 
 The weights are random unless training is told to start from others: a benchmark compares nothing
 if some start trained.
@@ -21,9 +22,10 @@ from pathlib import Path
 from typing import Any
 
 import bench
-from bench_timm.building import build, layers, preprocessing, suggest
+from bench_timm.building import build, layers, suggest
 from bench_timm.names import architectures
 from bench_timm.published import pretrained
+from bench_timm.seen import preprocessing
 
 TABLE = Path(__file__).with_name("models.json")
 
@@ -69,7 +71,6 @@ def register_models() -> Iterator[bench.Model]:
                 layers=row.get("layers"),
                 input_size=row.get("input_size"),
                 smallest_size=row.get("smallest_size"),
-                interpolation=row.get("interpolation"),
             ),
         )
 

@@ -1,17 +1,14 @@
-"""From the name of an architecture to a network, and to what its own training saw."""
+"""From the name of an architecture to a network, and to its layers."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import bench
 from bench.errors import ConfigError
 
 if TYPE_CHECKING:
     from torch import nn
-
-    from bench.decoding import Interpolation
 
 # The first step of these is a discrete cosine transform of the three colours, with no weights
 # that could adapt to another number of channels.
@@ -129,44 +126,6 @@ def create(
     if stem == "small":
         stems.make_small(network, architecture, trained=source is not None)
     return GrayAsColor(network) if color_only and channels == 1 else network
-
-
-def preprocessing(
-    architecture: str,
-    *,
-    drop_rate: float = 0.0,
-    drop_path_rate: float = 0.0,
-    stem: str = "native",
-) -> bench.Preprocessing:
-    """Return how the training of the architecture's own weights saw its images.
-
-    It is that of timm's default weights for it, also where the weights are random.
-
-    Args:
-        architecture: its name in timm.
-        drop_rate: not used, as it changes nothing about images.
-        drop_path_rate: not used either.
-        stem: with a small one, the network has no size of its own.
-
-    Raises:
-        ConfigError: timm has no weights of it, and so no mean and std.
-    """
-    import timm
-
-    config = timm.models.get_pretrained_cfg(architecture, allow_unregistered=True)
-    if config is None:
-        raise ConfigError(f"timm knows no mean and std of `{architecture}`; use standard or unit")
-    return bench.Preprocessing(
-        mean=config.mean,
-        std=config.std,
-        size=min(config.input_size[1:]) if stem == "native" else None,
-        interpolation=interpolation(config.interpolation),
-    )
-
-
-def interpolation(name: str) -> Interpolation:
-    """Return the nearest to a way of resizing in timm's terms; few of them are neither of two."""
-    return "bilinear" if name == "bilinear" else "bicubic"
 
 
 def layers(network: nn.Module) -> Sequence[Sequence[str]]:

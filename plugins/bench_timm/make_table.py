@@ -1,6 +1,6 @@
-"""Measure every timm architecture and write `models.json`.
+"""Measure every timm architecture and write `models.json`; and `seen.json`, of which timm tells.
 
-    python -m bench_timm.make_table [--jobs N]
+    python -m bench_timm.make_table [--jobs N] [--seen]
 
 Each architecture is built on the meta device, which allocates nothing, for 1,000 classes and one
 RGB image at its native size, in evaluation mode. A row holds
@@ -13,7 +13,6 @@ RGB image at its native size, in evaluation mode. A row holds
                     Normalisation, activations, pooling and element-wise products are not counted
     layers          modules that hold parameters of their own
     smallest_size   the smallest of a few sizes, or else the native one, at which it trains
-    interpolation   how its own training resized images, `bilinear` or `bicubic`
 
 and null for whatever could not be measured. The table gives hints, never results: a name that it
 lacks or that another timm builds differently costs no more than an estimate.
@@ -29,8 +28,8 @@ import warnings
 from typing import Any
 
 from bench import files
-from bench_timm import TABLE
-from bench_timm.building import build, interpolation
+from bench_timm import TABLE, seen
+from bench_timm.building import build
 from bench_timm.names import architectures
 
 COLUMNS = (
@@ -41,7 +40,6 @@ COLUMNS = (
     "macs",
     "layers",
     "smallest_size",
-    "interpolation",
 )
 
 SIZES = (32, 96)
@@ -56,7 +54,7 @@ def measure(architecture: tuple[str, str]) -> list[Any]:
 
     name, family = architecture
     torch.set_num_threads(1)
-    parameters = size = macs = layers = smallest = resized = None
+    parameters = size = macs = layers = smallest = None
     try:
         with torch.device("meta"), warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -65,7 +63,6 @@ def measure(architecture: tuple[str, str]) -> list[Any]:
             layers = sum(bool(module._parameters) for module in network.modules())
             config: Any = network.pretrained_cfg
             size = min(config["input_size"][1:])
-            resized = interpolation(config["interpolation"])
             # Without gradients, since the counter stumbles over parameters that are also inputs.
             network.requires_grad_(False)
             with FlopCounterMode(display=False) as counter:
@@ -74,7 +71,7 @@ def measure(architecture: tuple[str, str]) -> list[Any]:
             smallest = next((s for s in SIZES if s < size and _trains(name, s)), size)
     except Exception as error:  # whatever a network does, the others still get their rows
         print(f"{name}: {type(error).__name__}: {error}", file=sys.stderr)
-    return [name, family, parameters, size, macs, layers, smallest, resized]
+    return [name, family, parameters, size, macs, layers, smallest]
 
 
 def _trains(name: str, size: int) -> bool:
@@ -89,16 +86,39 @@ def _trains(name: str, size: int) -> bool:
     return True
 
 
+def write_seen(names: list[str], version: str) -> None:
+    """Write how the training of each architecture's default weights saw images."""
+    ways: list[seen.Row] = []
+    found = {}
+    for name in names:
+        way = seen.ask(name)
+        if way is not None:
+            if way not in ways:
+                ways.append(way)
+            found[name] = ways.index(way)
+    text = ",\n".join(json.dumps(way) for way in ways)
+    body = ",\n".join(f"{json.dumps(name)}: {way}" for name, way in found.items())
+    files.write_text(
+        seen.TABLE,
+        f'{{"timm": "{version}", "ways": [\n{text}\n], "architectures": {{\n{body}\n}}}}\n',
+    )
+
+
 def main() -> None:
-    """Measure all and replace the table."""
+    """Measure all and replace the tables."""
     parser = argparse.ArgumentParser(description="measure every timm architecture")
     parser.add_argument("--jobs", type=int, default=1, help="processes (default: 1)")
-    jobs = parser.parse_args().jobs
+    parser.add_argument("--seen", action="store_true", help="write seen.json only")
+    given = parser.parse_args()
 
     import timm
     import torch
 
     work = sorted(architectures().items())
+    write_seen([name for name, _ in work], timm.__version__)
+    if given.seen:
+        return
+    jobs = given.jobs
     with multiprocessing.get_context("spawn").Pool(jobs) as pool:
         rows = list(pool.imap(measure, work, chunksize=16))
     # One row a line: a new timm shows as the lines that it changed.

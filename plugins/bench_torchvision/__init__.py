@@ -17,7 +17,6 @@ import bench
 from bench_torchvision.building import (
     build,
     build_with_dropout,
-    layers,
     preprocessing,
     suggest,
 )
@@ -140,7 +139,6 @@ def register_models() -> Iterator[bench.Model]:
             preload=("torchvision",),
             preprocessing=functools.partial(preprocessing, name),
             pretrained=functools.partial(pretrained, name),
-            layers=layers,
             hints=bench.ModelHints(
                 family=known.family,
                 parameters=known.parameters,
@@ -148,6 +146,5 @@ def register_models() -> Iterator[bench.Model]:
                 layers=known.layers,
                 input_size=224,
                 smallest_size=known.smallest_size,
-                interpolation="bilinear",
             ),
         )

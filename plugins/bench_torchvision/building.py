@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import bench
@@ -12,6 +11,8 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
+# What torchvision's transforms say; a test compares, since asking takes the import of torchvision.
+_USUAL_SCALE = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 # GoogLeNet's own training rescaled pixels to [-1, 1]. torchvision's transforms name the mean and
 # std of its other networks, and its network turns what comes of them into the former. Here it
 # gets the former at once, which also suits images that have no three channels.
@@ -73,15 +74,8 @@ def preprocessing(architecture: str, *, dropout: float = 0.0) -> bench.Preproces
         architecture: its name in torchvision.
         dropout: not used, as it changes nothing about images.
     """
-    transforms = default_weights(architecture).transforms()
-    mean, std = _OWN_SCALE.get(architecture, (transforms.mean, transforms.std))
-    (size,) = transforms.crop_size
-    return bench.Preprocessing(
-        mean=tuple(mean),
-        std=tuple(std),
-        size=size,
-        interpolation="bilinear" if transforms.interpolation.value == "bilinear" else "bicubic",
-    )
+    mean, std = _OWN_SCALE.get(architecture, _USUAL_SCALE)
+    return bench.Preprocessing(mean=mean, std=std, size=224, interpolation="bilinear")
 
 
 def default_weights(architecture: str) -> Any:
@@ -94,25 +88,6 @@ def default_weights(architecture: str) -> Any:
 def suggest(trial: Any) -> dict[str, Any]:
     """Propose how much dropout to use."""
     return {"dropout": trial.suggest_float("dropout", 0.0, 0.6)}
-
-
-def layers(network: nn.Module) -> Sequence[Sequence[str]]:
-    """Return the names of all parameters, grouped by layer or block, from input to logits.
-
-    A block is what stands in the network itself or in a sequence of it, as these are defined in
-    the order in which they are used.
-    """
-    from torch import nn
-
-    groups: list[list[str]] = []
-    for name, child in network.named_children():
-        blocks = child.named_children() if isinstance(child, nn.Sequential) else [("", child)]
-        for inner, block in blocks:
-            prefix = f"{name}.{inner}" if inner else name
-            group = [f"{prefix}.{parameter}" for parameter, _ in block.named_parameters()]
-            if group:
-                groups.append(group)
-    return groups
 
 
 def for_channels(weight: torch.Tensor, channels: int) -> torch.Tensor:

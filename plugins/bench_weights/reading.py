@@ -71,14 +71,14 @@ def _tensors(content: Any) -> dict[str, Any]:
 
     if not isinstance(content, Mapping):
         return {}
-    found = {
+    own = {
         name: value
         for name, value in content.items()
         if isinstance(name, str) and isinstance(value, torch.Tensor)
     }
-    if found:
-        return found
-    return next((inner for key in _WRAPPERS if (inner := _tensors(content.get(key)))), {})
+    # A script may have put a metric beside the weights, as a tensor too.
+    inner = [_tensors(content.get(key)) for key in _WRAPPERS]
+    return max([*inner, own], key=len)
 
 
 def _described(content: Any) -> str:
