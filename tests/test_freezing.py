@@ -130,6 +130,7 @@ def test_what_starts_at_random_is_never_frozen() -> None:
     told = Protocol(freeze="backbone", batch_norm="frozen").model_dump()
     freezing_of(model, groups, told, started=True).begin(1)
     assert trained(model) == {*groups[1]}
+    model = network()
     groups = [["0.weight", "0.bias"], ["4.weight", "4.bias", "1.weight", "1.bias"]]
     freezing_of(model, groups, told, started=True).begin(1)
     assert trained(model) == {*groups[1]}
@@ -164,9 +165,8 @@ def test_a_norm_without_parameters_rests_with_the_layer_before_it() -> None:
 def test_an_average_keeps_the_statistics_of_what_rests(
     averaging: str, fields: dict[str, Any]
 ) -> None:
-    what = frozen_job(
-        averaging=averaging, swa_start=0.25, ema_decay=0.5, **{"unfreeze": (), **fields}
-    )
+    told = {"unfreeze": (), "swa_start": 0.25, "ema_decay": 0.5, **fields}
+    what = frozen_job(averaging=averaging, **told)
     before = what.model[1].running_mean.clone()
     run(what, batches(40), batches(12, seed=1))
     rests = fields.get("unfreeze") != (3,)

@@ -243,7 +243,8 @@ def _preprocessing(spec: RunSpec, model: Offer) -> tuple[Preprocessing | None, s
     """Return how the weights, or else the model, saw images, and whose affair that is."""
     if spec.protocol["normalize"] == "auto":
         own = spec.origin.get("preprocessing")
-        return (Preprocessing(**own) if own else None), f"the {spec.origin.get('whose')}'s"
+        whose = {"weights": "the weights'", "model": "the model's"}[spec.origin["whose"]]
+        return (Preprocessing(**own) if own else None), whose
     component = model.component
     assert isinstance(component, Model)
     if component.preprocessing is None:
