@@ -77,10 +77,15 @@ def plan(config: ExperimentConfig, registry: Registry) -> Plan:
                     protocol = Protocol(**{**fields, **pins, **resolved}).model_dump(mode="json")
                     refs = {offer.component.kind: ref for offer, ref in chosen}
                     if protocol["batch_size"] < config.devices:
+                        advice = (
+                            "leave it out or use one device"
+                            if "batch_size" in pins
+                            else "give fewer `--devices` or a larger `--batch-size`"
+                        )
                         raise UsageError(
                             f"`{refs['optimizer'].name}` trains `{refs['model'].name}` in batches "
                             f"of {protocol['batch_size']}, which {config.devices} devices cannot "
-                            "share; give fewer `--devices` or a larger `--batch-size`"
+                            f"share; {advice}"
                         )
                     for seed in range(config.seeds):
                         spec = RunSpec(

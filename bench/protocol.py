@@ -16,10 +16,8 @@ COMPANIONS: dict[str, tuple[Callable[[Mapping[str, Any]], bool], str]] = {
         (lambda fields: fields["weights"], "`--pretrained` or `--weights`"),
     ),
     "batch_norm": (
-        lambda fields: {"frozen": fields["weights"], "sync": fields["devices"] > 1}.get(
-            fields["batch_norm"], True
-        ),
-        "`--weights` where it is `frozen`, and with `--devices N` where it is `sync`",
+        lambda fields: fields["batch_norm"] != "frozen" or fields["weights"],
+        "`--pretrained` or `--weights` where it is `frozen`",
     ),
     "unfreeze": (
         lambda fields: fields["weights"] and fields["freeze"] is not None,

@@ -211,7 +211,7 @@ class RunSpec:
     @property
     def settings(self) -> dict[str, Any]:
         """The protocol, and what else decides which of its fields are of use."""
-        return {**self.protocol, "weights": self.weights is not None, "devices": self.devices}
+        return {**self.protocol, "weights": self.weights is not None}
 
     @property
     def source(self) -> str:

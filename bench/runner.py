@@ -423,7 +423,8 @@ def _measured_seconds(spec: RunSpec, facts: dict[str, Any]) -> float:
     epochs, steps = int(spec.protocol["epochs"]), int(facts["steps_per_epoch"])
     evaluated = epochs * int(facts["val_items"]) + int(facts["test_items"])
     training = epochs * steps * float(facts["step_seconds"])
-    return training + evaluated * float(facts["evaluation_seconds_per_image"])
+    launch = estimate.START_SECONDS[spec.device] if spec.devices > 1 else 0.0
+    return launch + training + evaluated * float(facts["evaluation_seconds_per_image"])
 
 
 def _count(number: int, noun: str) -> str:

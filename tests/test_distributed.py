@@ -7,6 +7,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -214,3 +216,26 @@ def test_quick_steps_are_not_held_up_by_questions_and_slow_ones_are_asked_about(
         slow.any_now_and_then(lambda: False)
     assert slow.asked == 3
     assert slow.any_now_and_then(lambda: True)
+
+
+@pytest.mark.parametrize(
+    ("ended", "codes", "said"),
+    [
+        ({0: "reset by peer", 1: None}, {0: 1, 1: -15}, "rank 1 of 2 was killed by SIGTERM"),
+        ({1: None, 0: "reset by peer"}, {0: 1, 1: -9}, "rank 1 of 2 was killed by SIGKILL"),
+        ({0: "no such layer", 1: None}, {0: 1, 1: -15}, "no such layer"),
+        ({1: "closed by peer", 0: "no such layer"}, {0: 1, 1: 1}, "no such layer"),
+    ],
+)
+def test_the_cause_is_told_and_not_what_came_of_it(
+    ended: dict[int, str | None], codes: dict[int, int], said: str
+) -> None:
+    nowhere: Any = None
+    launched = launching.Launched([{}, {}], nowhere, Path(), see="see the log")
+    launched.ended = {
+        rank: None if error is None else {"status": "failed", "error": error}
+        for rank, error in ended.items()
+    }
+    ends: Any = {rank: SimpleNamespace(exitcode=code) for rank, code in codes.items()}
+    launched.failures = ends
+    assert said in launched._result()["error"]

@@ -442,7 +442,7 @@ def test_forecast_knows_what_is_done(
     assert after[0].seconds == 0
     assert min(run.seconds for run in after[1:]) > 0
     assert [run.cached for run in forecast(specs, registry, store, rerun=True)] == [False] * 3
-    assert resolve_again(third.spec, registry) == third.spec
+    assert resolve_again(third.spec, registry, store.root) == third.spec
 
 
 @pytest.mark.parametrize("task", ["auto", "binary"])

@@ -157,7 +157,7 @@ class Ranks(Group):
         trained = [parameter.requires_grad for parameter in model.parameters()]
         if self._model is not model or trained != self._trained:
             self._network = None
-            gc.collect()  # its hooks on the weights go with it
+            gc.collect()
             idle = _some_get_no_gradient(model, images(), self._device, precision)
             self._network = _averaging(model, find_unused_parameters=self.any(idle))
             self._model, self._trained = model, trained
@@ -240,15 +240,16 @@ class Ranks(Group):
         """Give all ranks the first one's buffers, each kind of number in one message."""
         kinds: dict[torch.dtype, list[Tensor]] = {}
         for buffer in network.buffers():
-            kinds.setdefault(buffer.dtype, []).append(buffer)
-        for buffers in kinds.values():
-            flat = torch.cat([buffer.flatten() for buffer in buffers])
-            if flat.dtype is torch.bool:
-                flat = flat.to(torch.uint8)  # gloo sends numbers only
+            # One that repeats its values in memory cannot be written to, and nobody does.
+            if not any(step == 0 for step in buffer.stride()) and buffer.numel():
+                kinds.setdefault(buffer.dtype, []).append(buffer)
+        for kind, buffers in kinds.items():
+            # As bytes: neither gloo nor nccl knows every kind of number.
+            flat = torch.cat([buffer.flatten() for buffer in buffers]).view(torch.uint8)
             dist.broadcast(flat, 0)
             if not self.is_first:
                 sizes = [buffer.numel() for buffer in buffers]
-                for buffer, values in zip(buffers, flat.split(sizes), strict=True):
+                for buffer, values in zip(buffers, flat.view(kind).split(sizes), strict=True):
                     buffer.copy_(values.view(buffer.shape))
 
     def close(self) -> None:

@@ -211,26 +211,32 @@ class Launched:
     def _result(self) -> dict[str, Any]:
         """Return what the first rank handed back, or how the rank ended that failed first."""
         count = len(self.tasks)
+        first = self.ended.get(0)
+        if first is not None and (first["status"] == RunStatus.OK or not self.failures):
+            return first
         if self.error is not None:
             raise EnvironmentFailure(
                 "the ranks could not be started: "
                 + one_line(f"{type(self.error).__name__}: {self.error}")
             ) from self.error
-        first = self.ended.get(0)
-        if first is not None and (first["status"] == RunStatus.OK or not self.failures):
-            return first
         # A rank that failed before it had come in is known to the launcher only.
         silent = [rank for rank in self.failures if rank not in self.ended]
         by_signal = {rank: failure.exitcode for rank, failure in self.failures.items()}
-        for rank in [*self.ended, *silent]:
+        failed = [told for told in self.ended.values() if told and told["status"] != RunStatus.OK]
+        # The launcher ends the others by SIGTERM: it counts where no rank has a reason of its own.
+        own_reason = any(not _lost_a_peer(told) for told in failed)
+        harmless = (0, -signal.SIGTERM) if own_reason else (0,)
+        # What came of the loss of another rank is told last.
+        order = sorted([*self.ended, *silent], key=lambda rank: _lost_a_peer(self.ended.get(rank)))
+        for rank in order:
             told = self.ended.get(rank)
             if told is not None and told["status"] != RunStatus.OK:
                 return told
-            if told is None and by_signal.get(rank, 0) not in (0, -signal.SIGTERM):
+            if told is None and by_signal.get(rank, 0) not in harmless:
                 how = _how_it_ended(by_signal[rank])
                 return _failure(RunStatus.CRASHED, f"rank {rank} of {count} {how}; {self.see}")
         if interruption.requested():
-            return _failure(RunStatus.INTERRUPTED, "stopped before it had a state to save")
+            return _failure(RunStatus.INTERRUPTED, "stopped; what it had saved before is kept")
         return _failure(RunStatus.CRASHED, f"its {count} ranks were ended; {self.see}")
 
     def end(self) -> None:
@@ -321,6 +327,11 @@ def _is_over(connection: Connection) -> bool:
     with contextlib.suppress(OSError), socket.socket(fileno=os.dup(connection.fileno())) as peeked:
         return not peeked.recv(1, socket.MSG_PEEK)
     return True
+
+
+def _lost_a_peer(told: dict[str, Any] | None) -> bool:
+    """Return whether a rank failed for want of another, as gloo says it."""
+    return told is not None and "peer" in str(told.get("error", ""))
 
 
 def _how_it_ended(exitcode: int) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from bench import origins
 from bench.engine import data, layout, measured, memory, sizing, starting
@@ -143,6 +144,8 @@ def set_up(spec: RunSpec, workers: int, *, rehearsal: bool, group: Group | None 
     model = model.to(device).to(memory_format=memory_format)
     if protocol["batch_norm"] == "sync":
         group.synchronise_norms(model)
+    elif batch // spec.devices == 1 < spec.devices:
+        _check_norms(model, batch, spec.devices)
     return Setup(
         fit=fit,
         job=_training(spec, offers, where, model, groups, run_data, device, precision, group),
@@ -247,6 +250,15 @@ def _part(batch: int, micro_batch: int | None, count: int) -> int:
             f"which {batch} is not"
         )
     return min(-(-batch // count), micro_batch or batch)
+
+
+def _check_norms(model: nn.Module, batch: int, count: int) -> None:
+    """Raise ConfigError if batch normalisation would see a single image on some device."""
+    if any(isinstance(module, _BatchNorm) for module in model.modules()):
+        raise ConfigError(
+            f"of a batch of {batch} some of {count} devices have one image, by which batch "
+            "normalisation cannot go; give a larger batch or `--batch-norm sync`"
+        )
 
 
 _sizes: dict[str, int] = {}

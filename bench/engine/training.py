@@ -193,12 +193,12 @@ def train(
         job.freezing.train_mode()
         few = functools.partial(train_data.gather, mine[0, :2])
         network = group.wrap(model, few, job.precision)
+        most = group.largest_part(order.shape[1])
         clock.mark("reporting_seconds")
 
         for images, targets, labels in train_data.epoch(mine[now.step :], epoch):
             job.rates.set(now.step)
             optimizer.zero_grad(set_to_none=True)
-            most = group.largest_part(order.shape[1])
             parts = micro_batches(job.micro_batch, images, targets, labels, most)
             for share, image, target, label in group.in_turn(network, parts):
                 with devices.autocast(job.device, job.precision):

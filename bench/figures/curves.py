@@ -183,7 +183,8 @@ def _keys(drawn: Sequence[Sequence[Method]]) -> list[tuple[str, str]]:
 def _notes(sheet: Sheet, panels: Sequence[Panel], drawn: Sequence[Sequence[Method]]) -> list[str]:
     """Return what a reader must know of the curves."""
     notes = [
-        "Train is measured during the epoch, in training mode, on augmented images; val after it."
+        "Train is measured during the epoch, in training mode, on images as they were trained on; "
+        "val after it."
     ]
     if not all(panel.same_loss for panel in panels):
         notes[0] += " Train loss is not the log loss here: do not compare it with val loss."
