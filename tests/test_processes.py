@@ -95,7 +95,7 @@ def test_7_workers_die_with_bench_even_in_a_computation_that_holds_the_interpret
     assert left_over(workers) == set()
     assert left_over(everything) == set()
     # The same experiment goes on: what is finished is not done again.
-    result = experiment("tiny,sleeps,spins", workers=2, timeout="1s")
+    result = experiment("tiny,sleeps,spins", workers=2, timeout="3s")
     assert [str(record.status) for record in result.records] == ["ok", "timeout", "timeout"]
     assert {run.model.name for run in watcher.started} == {"sleeps", "spins"}
 
