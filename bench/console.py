@@ -344,7 +344,10 @@ def _block_table(block: Block, width: int) -> Table:
         name: max(len(heading), *(min(len(row.get(name, "–")), 40) for row in rows))
         for name, heading in columns.items()
     }
-    for optional in OPTIONAL_COLUMNS:
+    # Rows that saw images at different sizes are to say so, whatever else has to go.
+    several = len({row["input"] for row in rows} - {"–"}) > 1
+    dropped = OPTIONAL_COLUMNS[1:] if several else OPTIONAL_COLUMNS
+    for optional in dropped:
         if sum(room[name] + GAP for name in columns) <= width:
             break
         del columns[optional]

@@ -29,3 +29,16 @@ def test_a_leaderboard_fits_the_terminal_and_cuts_no_name(tmp_path: Path, width:
     assert "…" not in out.getvalue()
     shown = [name for name in console.OPTIONAL_COLUMNS if any(name in line for line in lines)]
     assert shown == list(console.OPTIONAL_COLUMNS)[len(console.OPTIONAL_COLUMNS) - len(shown) :]
+
+
+def test_rows_of_different_sizes_say_so_on_a_narrow_terminal() -> None:
+    def columns(*sizes: int) -> list[str]:
+        records = [
+            make_record(make_spec(f"net{size}{place}"), profile={"input_size": size})
+            for place, size in enumerate(sizes)
+        ]
+        [block] = leaderboard.build(records, Store(Path())).blocks
+        return [str(column.header) for column in console._block_table(block, 80).columns]
+
+    assert "input" in columns(8, 28)
+    assert "input" not in columns(28, 28)
