@@ -258,6 +258,7 @@ def prepare(work, name, network, count, batch_size, most):
         "spec": spec.to_dict(),
         "workers": 1,
         "keep": config.keep,
+        "offline": config.offline,
         "checkpoint_minutes": config.checkpoint_minutes,
         "rerun": config.rerun,
     }

@@ -118,6 +118,7 @@ def one_job(work):
         "folder": str(work / "alone"),
         "workers": 1,
         "keep": config.keep,
+        "offline": config.offline,
         "checkpoint": None,
         "checkpoint_minutes": config.checkpoint_minutes,
         "rerun": config.rerun,
