@@ -12,6 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import bench
 import bench_torchvision
+from bench.engine.freezing import layers_of
 from bench_torchvision.building import default_weights, first_convolution, for_channels
 
 MODELS = {model.name: model for model in bench_torchvision.register_models()}
@@ -116,10 +117,10 @@ def test_a_wrong_dropout_is_named(dropout: Any) -> None:
 
 @pytest.mark.parametrize("name", MODELS)
 def test_layers_hold_every_parameter_once_from_input_to_logits(name: str) -> None:
+    """By the core's own grouping, which suits how torchvision writes its networks."""
     network = build(name)
-    layers = MODELS[name].layers
-    assert layers is not None
-    groups = layers(network)
+    assert MODELS[name].layers is None
+    groups = layers_of(network, None, frozenset(), name)
     names = [parameter for group in groups for parameter in group]
     assert names == [parameter for parameter, _ in network.named_parameters()]
     assert len(groups) > 5

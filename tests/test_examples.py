@@ -104,7 +104,8 @@ def test_the_flowers_example_runs_on_photographs(cli: Cli, photographs: Path) ->
 
 
 def test_the_pictures_of_the_examples_are_small_and_whole() -> None:
-    shown = re.findall(r"!\[.+?\]\((.+?)\)", (ROOT / "docs/examples.md").read_text("utf-8"))
+    pages = "".join(page.read_text("utf-8") for page in (ROOT / "docs").glob("*.md"))
+    shown = re.findall(r"!\[.+?\]\((.+?)\)", pages)
     pictures = [*(ROOT / "docs/pictures").iterdir()]
     assert {ROOT / "docs" / each for each in shown} == {*pictures}
     for path in pictures:
