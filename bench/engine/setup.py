@@ -128,19 +128,12 @@ def set_up(spec: RunSpec, workers: int, *, rehearsal: bool, group: Group | None 
         model = build(classes, shape)
     if not isinstance(model, nn.Module):
         raise PluginError(f"{where['model']} built {type(model).__name__}, not torch.nn.Module")
-    fit, groups = None, []
+    fit: Fit | None = None
+    groups: Groups = []
     if started is not None:
         head = starting.head_of(build, classes, shape)
-        with blaming(where["weights"]):
-            fit = starting.take_over(
-                *(model, started, head),
-                same_classes=spec.origin["classes"] in ([], list(seen.chosen.classes)),
-                where=where["weights"],
-                model=component.name,
-            )
-        with blaming(where["model"]):
-            # What starts at random is trained as the head is.
-            groups = layers_of(model, component.layers, head.union(fit.new), where["model"])
+        same = spec.origin["classes"] in ([], list(seen.chosen.classes))
+        fit, groups = _begin(model, component, started, head, where, same_classes=same)
     model = model.to(device).to(memory_format=memory_format)
     if protocol["batch_norm"] == "sync":
         group.synchronise_norms(model)
@@ -236,6 +229,28 @@ def _weights(
     return made  # type: ignore[no-any-return]
 
 
+def _begin(
+    network: nn.Module,
+    model: Model,
+    started: Mapping[str, Tensor],
+    head: frozenset[str],
+    where: dict[str, str],
+    *,
+    same_classes: bool,
+) -> tuple[Fit, Groups]:
+    """Give a network the weights that it starts from; return what fitted, and its layers."""
+    with blaming(where["weights"]):
+        fit = starting.take_over(
+            *(network, started, head),
+            same_classes=same_classes,
+            where=where["weights"],
+            model=model.name,
+        )
+    with blaming(where["model"]):
+        # What starts at random is trained as the head is.
+        return fit, layers_of(network, model.layers, head.union(fit.new), where["model"])
+
+
 def _part(batch: int, micro_batch: int | None, count: int) -> int:
     """Return the most images of a batch that pass through a device at a time.
 
@@ -253,11 +268,14 @@ def _part(batch: int, micro_batch: int | None, count: int) -> int:
 
 
 def _check_norms(model: nn.Module, batch: int, count: int) -> None:
-    """Raise ConfigError if batch normalisation would see a single image on some device."""
+    """Raise ConfigError if batch normalisation would see a single image on some device.
+
+    Where that image has come down to one pixel, there is nothing to normalise by.
+    """
     if any(isinstance(module, _BatchNorm) for module in model.modules()):
         raise ConfigError(
-            f"of a batch of {batch} some of {count} devices have one image, by which batch "
-            "normalisation cannot go; give a larger batch or `--batch-norm sync`"
+            f"of a batch of {batch} some of {count} devices have one image, too little for batch "
+            "normalisation; give a larger batch or `--batch-norm sync`"
         )
 
 
