@@ -18,6 +18,7 @@ import pydantic
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from bench.budget import Budget, parse_budget
 from bench.errors import ConfigError
 from bench.protocol import Protocol
 from bench.text import did_you_mean, listing, one_line
@@ -40,6 +41,46 @@ class ExperimentConfig(BaseModel):
     seeds: int = Field(1, ge=1, description="runs of every cell, with seeds 0, 1, 2, ...")
     set: dict[str, tuple[Any, ...]] = Field(
         default_factory=dict, description="override a param or protocol field; commas make a grid"
+    )
+    tune: str | None = Field(
+        None,
+        description="search for better params of every cell, each with this budget: trials (`20`), "
+        "time of their runs (`30m`) or epochs that they train (`200epochs`)",
+    )
+    search: tuple[str, ...] = Field(
+        ("model", "optimizer"),
+        description="what `tune` searches: kinds, components, `NAME.PARAM` or `protocol.FIELD`, "
+        "within the ranges that they propose",
+    )
+    space: dict[str, Any] = Field(
+        default_factory=dict,
+        description="search this too, or within another range: `adamw.lr=1e-4..1e-1 log`, "
+        "`cnn.filters=16..64 step 16`, `protocol.batch_size=32,64`",
+    )
+    sampler: str = Field(
+        "tpe",
+        description="how `tune` chooses params: `tpe`, `random`, `grid`, or another of Optuna's, "
+        "options after a colon: `tpe:multivariate=true`",
+    )
+    pruner: str = Field(
+        "none",
+        description="how trials end early: `halving`, `hyperband`, `first-epoch`, `median` or "
+        "another of Optuna's, options after a colon: `halving:eta=4`",
+    )
+    objectives: tuple[str, ...] = Field(
+        ("score",),
+        description="what `tune` wants: `score` on val; and `latency_ms`, `parameters` or "
+        "`train_seconds`, for all that no other trial beats in every one",
+    )
+    tune_seeds: int = Field(1, ge=1, description="runs of every trial, whose mean score counts")
+    study_seed: int = Field(0, ge=0, description="seed of the sampler")
+    study: str | None = Field(
+        None, description="name that tells studies of the same cells from one another"
+    )
+    storage: str | None = Field(
+        None,
+        description="where studies are kept, for example `postgresql://user@host/name`, by which "
+        "several machines share them; by default a file beside the results",
     )
     executor: str | None = Field(None, description="where runs are carried out")
     workers: int = Field(1, ge=1, description="runs at a time")
@@ -78,7 +119,9 @@ class ExperimentConfig(BaseModel):
     )
     protocol: dict[str, Any] = Field(default_factory=dict, exclude=True)
 
-    @field_validator("datasets", "models", "optimizers", "weights", mode="before")
+    @field_validator(
+        *("datasets", "models", "optimizers", "weights", "search", "objectives"), mode="before"
+    )
     @classmethod
     def _split_commas(cls, value: Any) -> Any:
         is_listed = not isinstance(value, str)
@@ -87,6 +130,18 @@ class ExperimentConfig(BaseModel):
         if isinstance(value, list | tuple) and all(isinstance(item, str) for item in value):
             return tuple(part for item in value for part in _selectors(item, is_listed))
         return value
+
+    @field_validator("tune", mode="before")
+    @classmethod
+    def _check_budget(cls, value: Any) -> Any:
+        if value is None or (isinstance(value, str) and value.lower() == "none"):
+            return None
+        return str(value) if parse_budget(str(value)) else None
+
+    @property
+    def budget(self) -> Budget | None:
+        """What may be spent on tuning each cell; None without tuning."""
+        return parse_budget(self.tune) if self.tune else None
 
     @field_validator("timeout", mode="before")
     @classmethod
@@ -205,20 +260,40 @@ def parse_set(options: Iterable[str]) -> dict[str, tuple[Any, ...]]:
         ConfigError: an option without `=`, a key or a value, or a key given twice.
     """
     result: dict[str, tuple[Any, ...]] = {}
+    for key, text in _keyed(options, "--set", "NAME.PARAM=VALUE").items():
+        values = tuple(parse_value(part) for part in split_outside_brackets(text))
+        if "" in values:
+            raise ConfigError(f"--set {key}: a value is missing in `{text}`")
+        result[key] = values
+    return result
+
+
+def parse_space(options: Iterable[str]) -> dict[str, str]:
+    """Read `KEY=RANGE` options.
+
+    Raises:
+        ConfigError: an option without `=`, a key or a range, or a key given twice.
+    """
+    found = _keyed(options, "--space", "NAME.PARAM=LOW..HIGH")
+    for key, text in found.items():
+        if not text.strip():
+            raise ConfigError(f"--space {key}: it has no range")
+    return found
+
+
+def _keyed(options: Iterable[str], flag: str, form: str) -> dict[str, str]:
+    result: dict[str, str] = {}
     for option in options:
         # Names may hold `=`; the last dot before a later `=` separates name and param.
         # A protocol field may be spelt as its flag is, with a dash.
         pattern = r"(protocol\.[A-Za-z][\w-]*|.+\.[A-Za-z_]\w*)=(.*)$"
         match = re.match(pattern, option, re.DOTALL)
         if match is None:
-            raise ConfigError(f"--set takes NAME.PARAM=VALUE, not `{option}`")
+            raise ConfigError(f"{flag} takes {form}, not `{option}`")
         key, text = match.groups()
         if key in result:
-            raise ConfigError(f"--set names `{key}` twice; give its values in one, with commas")
-        values = tuple(parse_value(part) for part in _split_outside_brackets(text))
-        if "" in values:
-            raise ConfigError(f"--set {key}: a value is missing in `{text}`")
-        result[key] = values
+            raise ConfigError(f"{flag} names `{key}` twice; give its values in one, with commas")
+        result[key] = text
     return result
 
 
@@ -258,7 +333,8 @@ def defaults_table() -> str:
             if name == "protocol":
                 continue
             default = field.get_default(call_default_factory=True)
-            shown = "" if default in (None, (), {}) else f"`{str(default).lower()}`"
+            word = ",".join(default) if isinstance(default, tuple) else str(default).lower()
+            shown = "" if default in (None, (), {}) else f"`{word}`"
             rows.append(f"| `{name.replace('_', '-')}` | {shown} | {field.description} |")
     return "\n".join(rows)
 
@@ -274,7 +350,7 @@ def _grid(value: Any) -> tuple[Any, ...]:
     if isinstance(value, tuple):
         return value
     if isinstance(value, str):
-        return tuple(parse_value(part) for part in _split_outside_brackets(value))
+        return tuple(parse_value(part) for part in split_outside_brackets(value))
     if isinstance(value, list):
         # Words in a list mean what they mean on the command line: YAML reads `1e-3` as text.
         return tuple(parse_value(item) if isinstance(item, str) else item for item in value)
@@ -295,7 +371,8 @@ def _word(value: Any) -> Any:
     return json.dumps(value) if isinstance(value, str) and parse_value(value) != value else value
 
 
-def _split_outside_brackets(text: str) -> list[str]:
+def split_outside_brackets(text: str) -> list[str]:
+    """Return the parts of a text between commas, but those inside brackets."""
     parts = [""]
     depth = 0
     for character in text:

@@ -26,6 +26,7 @@ _COMPLETIONS = {
     "loss": "loss",
     "augmentation": "augmentation",
 }
+_KEYED = {"set": "NAME.PARAM=V1,V2", "space": "NAME.PARAM=LOW..HIGH"}
 _FLAGS = ("deterministic", "rerun", "fail_fast", "offline", "pretrained")
 
 
@@ -69,11 +70,12 @@ def _option(name: str, field: FieldInfo) -> Callable[..., Any]:
     default = field.get_default(call_default_factory=True)
     if name in _FLAGS:
         return click.option(flag, name, is_flag=True, default=None, help=text)
-    if name == "set":
-        return click.option(flag, name, multiple=True, metavar="NAME.PARAM=V1,V2", help=text)
+    if name in _KEYED:
+        return click.option(flag, name, multiple=True, metavar=_KEYED[name], help=text)
     if default not in (None, (), {}):
-        text += f"  [default: {default}]"
+        shown = ",".join(default) if isinstance(default, tuple) else default
+        text += f"  [default: {shown}]"
     kind = _COMPLETIONS.get(name)
     complete = complete_names(kind) if kind else None
-    metavar = "NAMES" if name in ("datasets", "models", "optimizers", "weights") else "VALUE"
+    metavar = "NAMES" if field.annotation == tuple[str, ...] else "VALUE"
     return click.option(flag, name, metavar=metavar, help=text, shell_complete=complete)

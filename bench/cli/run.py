@@ -12,7 +12,7 @@ import click
 from bench import api, files
 from bench.cli.common import print_json, registry_with_warnings
 from bench.cli.fields import ALL_FIELDS, FieldCommand, field_options
-from bench.config import ExperimentConfig, parse_set, read_file, to_toml
+from bench.config import ExperimentConfig, parse_set, parse_space, read_file, to_toml
 from bench.console import Console, plan_summary, plan_table, print_leaderboard, terminal
 from bench.errors import BenchError
 from bench.forecast import PlannedRun
@@ -79,10 +79,14 @@ def _config(paths: tuple[Path, ...], flags: dict[str, Any]) -> ExperimentConfig:
         ExperimentConfig.create(content, f"`{path}`")
         values.update(content)
     given = {name: value for name, value in flags.items() if value not in (None, ())}
-    overrides = parse_set(given.pop("set", ()))
+    keyed: dict[str, dict[str, Any]] = {
+        "set": parse_set(given.pop("set", ())),
+        "space": parse_space(given.pop("space", ())),
+    }
     values.update(given)
-    if overrides:
-        values["set"] = {**values.get("set", {}), **overrides}
+    for name, table in keyed.items():
+        if table:
+            values[name] = {**values.get(name, {}), **table}
     return ExperimentConfig.create(values, "the command line")
 
 
