@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,9 +18,12 @@ from bench.records import RunRecord, RunSpec, RunStatus
 from bench.registry import Registry, load_registry
 from bench.runner import Observer, Outcome, Runner
 from bench.store import Store
+from bench.studies import StudyRecord
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from bench.tuning.tuner import Tuner
 
 
 @dataclass
@@ -30,16 +34,23 @@ class Result:
         leaderboard: the experiment's own runs, ranked.
         records: one for each run that ended.
         interrupted: whether it was stopped before all had ended.
+        studies: what tuning came to, one study a cell; empty without `tune`.
     """
 
     leaderboard: Leaderboard
     records: list[RunRecord] = field(default_factory=list)
     interrupted: bool = False
+    studies: list[StudyRecord] = field(default_factory=list)
 
     @property
     def failed(self) -> list[RunRecord]:
         """The runs that did not end well."""
         return [record for record in self.records if record.status is not RunStatus.OK]
+
+    @property
+    def fruitless(self) -> list[StudyRecord]:
+        """The studies all of whose trials failed."""
+        return [study for study in self.studies if study.over and not study.best]
 
     def __str__(self) -> str:
         return tables.to_markdown(self.leaderboard)
@@ -70,6 +81,8 @@ def prepare(config: ExperimentConfig, registry: Registry) -> tuple[Plan, list[Pl
     """Return what an experiment would do, without doing any of it."""
     store = Store(config.results)
     what = plan(config, registry)
+    if config.tune:
+        _tuner(config, registry, store, lambda text: None).check(what.runs)
     return what, forecast(what.runs, registry, store, config.rerun)
 
 
@@ -82,9 +95,11 @@ def execute(
 ) -> Result:
     """Carry out a plan, write the leaderboard files and return the experiment's own results."""
     store = Store(config.results)
+    tuner = _tuner(config, registry, store, observer.message) if config.tune else None
+    runner = Runner(config, what.executor, registry, store, observer, tuner)
     registry.manager.register(observer, name="console")
     try:
-        outcome: Outcome = Runner(config, what.executor, registry, store, observer).run(planned)
+        outcome: Outcome = runner.run(planned)
     finally:
         registry.manager.unregister(name="console")
     if store.runs.exists():
@@ -96,7 +111,15 @@ def execute(
     for warning in store.warnings:
         observer.message(f"warning: {warning}")
     board = leaderboard.build(outcome.records, store)
-    return Result(board, outcome.records, outcome.interrupted)
+    return Result(board, outcome.records, outcome.interrupted, tuner.records() if tuner else [])
+
+
+def _tuner(
+    config: ExperimentConfig, registry: Registry, store: Store, say: Callable[[str], None]
+) -> Tuner:
+    from bench.tuning.tuner import Tuner  # Optuna takes a second to import
+
+    return Tuner(config, registry, store, say)
 
 
 def load_records(results: str | Path = "results") -> pd.DataFrame:

@@ -7,9 +7,9 @@ import enum
 import signal
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from bench.errors import EnvironmentFailure
 from bench.records import Job, JobEvent, JobEventKind, RunStatus
@@ -39,6 +39,7 @@ class Task:
     Attributes:
         acquire: called when a worker is free; a task that is in hand elsewhere is asked again
             later, one that is done is dropped.
+        found: called where it is dropped as done.
         release: called once it has ended, however it ended.
         ended: takes how it ended, the error unless that is ok, and what the worker handed back.
         saves_state: whether it can be asked to save its state and end.
@@ -50,9 +51,67 @@ class Task:
     progress: Callable[[dict[str, Any]], None] = lambda data: None
     acquire: Callable[[], Claim] = lambda: Claim.TAKEN
     release: Callable[[], None] = lambda: None
+    found: Callable[[], None] = lambda: None
     timeout: float | None = None
     saves_state: bool = False
     deadline: float | None = None
+
+
+class Supply(Protocol):
+    """Where tasks come from while others are under way."""
+
+    def next(self) -> Task | None:
+        """Return a task for a worker that is free; None where there is none now."""
+
+    @property
+    def is_exhausted(self) -> bool:
+        """Whether nothing more will come, whatever becomes of the tasks under way."""
+
+    def attend(self) -> None:
+        """Do what is due now and then; called several times a second."""
+
+
+class Listed:
+    """A supply of tasks that are all known beforehand."""
+
+    def __init__(self, tasks: Iterable[Task]) -> None:
+        self._tasks = deque(tasks)
+
+    def next(self) -> Task | None:
+        """Return the next task."""
+        return self._tasks.popleft() if self._tasks else None
+
+    @property
+    def is_exhausted(self) -> bool:
+        """Whether all were handed out."""
+        return not self._tasks
+
+    def attend(self) -> None:
+        """Do nothing: no time is of importance here."""
+
+
+class InTurn:
+    """Several supplies; what the first ones have comes first."""
+
+    def __init__(self, *supplies: Supply) -> None:
+        self._supplies = supplies
+
+    def next(self) -> Task | None:
+        """Return a task of the first supply that has one."""
+        for supply in self._supplies:
+            if not supply.is_exhausted and (task := supply.next()) is not None:
+                return task
+        return None
+
+    @property
+    def is_exhausted(self) -> bool:
+        """Whether none of them will have anything more."""
+        return all(supply.is_exhausted for supply in self._supplies)
+
+    def attend(self) -> None:
+        """Attend to all of them."""
+        for supply in self._supplies:
+            supply.attend()
 
 
 class Interruption:
@@ -93,26 +152,29 @@ class Dispatcher:
         self._say = say
         self.stopping = False
 
-    def work(self, tasks: Sequence[Task]) -> None:
+    def work(self, supply: Supply) -> None:
         """Carry out tasks, as many at a time as the executor takes.
 
         Raises:
             KeyboardInterrupt: the user wished it; every task that had begun has ended.
         """
-        waiting = deque(tasks)
+        elsewhere: deque[Task] = deque()
         active: dict[str, Task] = {}
         asked = False
         self._interruption.awaited = True
         try:
-            while (waiting and not self.stopping) or active:
-                while waiting and len(active) < self._executor.slots and not self.stopping:
-                    task = self._next(waiting)
+            while active or not (self.stopping or (supply.is_exhausted and not elsewhere)):
+                supply.attend()
+                while len(active) < self._executor.slots and not self.stopping:
+                    task = self._next(elsewhere, supply)
                     if task is None:
                         break
                     active[task.job.id] = task
                     self._executor.submit(task.job)
                 if not active:
-                    time.sleep(ELSEWHERE_SECONDS if waiting else 0)
+                    # What is left is in the hands of other processes.
+                    over = self.stopping or (supply.is_exhausted and not elsewhere)
+                    time.sleep(0 if over else ELSEWHERE_SECONDS)
                 else:
                     for event in self._executor.poll(POLL_SECONDS):
                         self._handle(event, active)
@@ -151,16 +213,24 @@ class Dispatcher:
                 self._executor.cancel(task.job.id)
                 self._end(task, active, RunStatus.INTERRUPTED, STOPPED)
 
-    def _next(self, waiting: deque[Task]) -> Task | None:
+    def _next(self, elsewhere: deque[Task], supply: Supply) -> Task | None:
         """Take the first task that can be had, and drop those that are done."""
-        for _ in range(len(waiting)):
-            task = waiting.popleft()
-            claim = task.acquire()
-            if claim is Claim.TAKEN:
+        for _ in range(len(elsewhere)):
+            task = elsewhere.popleft()
+            if self._is_taken(task, elsewhere):
                 return task
-            if claim is Claim.ELSEWHERE:
-                waiting.append(task)
+        while (fresh := supply.next()) is not None:
+            if self._is_taken(fresh, elsewhere):
+                return fresh
         return None
+
+    def _is_taken(self, task: Task, elsewhere: deque[Task]) -> bool:
+        claim = task.acquire()
+        if claim is Claim.ELSEWHERE:
+            elsewhere.append(task)
+        elif claim is Claim.DONE:
+            task.found()
+        return claim is Claim.TAKEN
 
     def _handle(self, event: JobEvent, active: dict[str, Task]) -> None:
         task = active.get(event.job_id)

@@ -11,11 +11,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from bench import comparison, stats
+from bench import comparison, stats, studies
 from bench.comparison import AnswerBook
 from bench.records import Purpose, RunRecord, RunStatus, canonical
 from bench.rows import METRIC_NAMES, Row, in_order, percent, row_of, succeeded, tell_apart
 from bench.store import Store
+from bench.studies import StudyRecord
 
 SCHEMA = 1
 
@@ -74,15 +75,21 @@ def build(records: Iterable[RunRecord], store: Store, sort: str = "score") -> Le
     """Aggregate and rank the final runs among some records.
 
     Of a cell that was done with different code or versions, only the runs of the latest count:
-    seeds of two versions have no common mean.
+    seeds of two versions have no common mean. What a study had chosen before it went on counts no
+    more either.
     """
+    found, warnings = studies.read_all(store.root)
+    store.warnings += warnings
+    known = {study.id: study for study in found}
     blocks: dict[str, list[list[RunRecord]]] = {}
     for runs in _current(records):
+        if _is_superseded(runs[0], known):
+            continue
         blocks.setdefault(_block_key(runs[0]), []).append(runs)
     book = AnswerBook(store)
     result = []
     for cells in blocks.values():
-        rows = [row_of(runs, book) for runs in cells]
+        rows = [row_of(runs, book, known) for runs in cells]
         tell_apart(rows)
         _rank(rows, book)
         block = Block("", in_order(rows, sort))
@@ -123,6 +130,13 @@ def _current(records: Iterable[RunRecord]) -> list[list[RunRecord]]:
         version = _circumstances(telling[-1])
         current.append([record for record in runs if _circumstances(record) == version])
     return current
+
+
+def _is_superseded(record: RunRecord, known: Mapping[str, StudyRecord]) -> bool:
+    """Return whether a study has found better params since it chose those of a run."""
+    told = record.spec.tuned
+    study = known.get(str(told["study"])) if told else None
+    return study is not None and study.over and told["trial"] not in study.best
 
 
 def _circumstances(record: RunRecord) -> str:

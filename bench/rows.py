@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Self
 
 from bench import comparison, stats
 from bench.comparison import AnswerBook, score_of
 from bench.records import RunRecord, RunStatus, canonical
+from bench.studies import StudyRecord, TrialState
 
 METRIC_NAMES = {"accuracy": "accuracy", "mean_average_precision": "mAP"}
 """How tables call the metrics that rank."""
@@ -18,6 +19,50 @@ SECONDARY = {
     "mean_average_precision": ("accuracy", "f1_macro", "f1_micro"),
 }
 """What else a row tells of its test split, beside what ranks it."""
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """The search that a row's params come from, and what it cost.
+
+    Attributes:
+        study: its id.
+        trial: the number of the trial that was chosen; 0 where nothing beat the default params.
+        on_front: whether it was chosen from the Pareto front of several objectives.
+        objectives: the names of what was searched for.
+        trials: how many there were, with those that failed and those that were pruned.
+        seconds: what the runs of all trials took.
+        epochs: that they trained.
+    """
+
+    study: str
+    trial: int
+    sampler: str = "unknown"
+    pruner: str = "unknown"
+    budget: str = "unknown"
+    objectives: tuple[str, ...] = ("score",)
+    on_front: bool = False
+    trials: int = 0
+    failed: int = 0
+    pruned: int = 0
+    seconds: float = 0.0
+    epochs: int = 0
+
+    @classmethod
+    def of(cls, study: StudyRecord, trial: int) -> Self:
+        """Return what a row says of the study that its params come from."""
+        return cls(
+            study.id,
+            trial,
+            *(study.sampler, study.pruner, study.budget),
+            objectives=tuple(objective.name for objective in study.objectives),
+            on_front=len(study.objectives) > 1,
+            trials=len(study.trials),
+            failed=study.count(TrialState.FAILED),
+            pruned=study.count(TrialState.PRUNED),
+            seconds=study.seconds,
+            epochs=study.epochs,
+        )
 
 
 @dataclass
@@ -34,6 +79,9 @@ class Row:
         n: test items of one run.
         shown_params: the params that tell this row from its neighbours, the optimizer's apart.
         errors: one line for each run that failed, with its status.
+        tuning: the search that its params come from, or that found nothing better; None where
+            none was made.
+        mark: what tells a tuned row from the one with default params, and from other tuned ones.
     """
 
     dataset: str
@@ -69,6 +117,13 @@ class Row:
     shown_params: dict[str, Any] = field(default_factory=dict)
     shown_optimizer_params: dict[str, Any] = field(default_factory=dict)
     records: list[RunRecord] = field(default_factory=list, repr=False)
+    tuning: Tuning | None = None
+    mark: str = ""
+
+    @property
+    def is_tuned(self) -> bool:
+        """Whether a search chose its params, and not the defaults."""
+        return self.tuning is not None and self.tuning.trial != 0
 
     @property
     def name(self) -> str:
@@ -79,7 +134,8 @@ class Row:
     @property
     def optimizer_name(self) -> str:
         """The optimizer with the params that tell the row from others."""
-        return _detailed(self.optimizer, self.shown_optimizer_params)
+        name = _detailed(self.optimizer, self.shown_optimizer_params)
+        return f"{name}, {self.mark}" if self.mark else name
 
     def to_dict(self) -> dict[str, Any]:
         """Return the row as `leaderboard.json` holds it."""
@@ -102,8 +158,9 @@ class Row:
         return {
             **{name: getattr(self, name) for name in names},
             "metric": self.metric,
-            "tuned": False,
-            "trials": 0,
+            "tuned": self.is_tuned,
+            "trials": self.tuning.trials if self.tuning else 0,
+            "tuning": asdict(self.tuning) if self.tuning else None,
             "seeds": self.seeds,
             "failed": self.failed,
             "metrics": metrics,
@@ -132,8 +189,16 @@ SORTS: dict[str, tuple[Callable[[Row], Any], bool]] = {
 """What rows can be sorted by, and whether more is better."""
 
 
-def row_of(records: list[RunRecord], book: AnswerBook) -> Row:
-    """Aggregate the runs of one method on one content."""
+def row_of(
+    records: list[RunRecord], book: AnswerBook, known: Mapping[str, StudyRecord] | None = None
+) -> Row:
+    """Aggregate the runs of one method on one content.
+
+    Args:
+        records: of one method.
+        book: predictions of runs.
+        known: studies by id, of which the row may be an outcome.
+    """
     records = sorted(records, key=lambda record: record.spec.seed)
     ok = [record for record in records if comparison.is_scored(record)]
     first = (ok or records)[0]
@@ -153,6 +218,7 @@ def row_of(records: list[RunRecord], book: AnswerBook) -> Row:
         devices=spec.devices,
         records=records,
         errors=_errors(records),
+        tuning=_tuning(records, known or {}),
     )
     if not ok:
         return row
@@ -173,8 +239,27 @@ def row_of(records: list[RunRecord], book: AnswerBook) -> Row:
     return row
 
 
+def _tuning(records: Sequence[RunRecord], known: Mapping[str, StudyRecord]) -> Tuning | None:
+    """Return the search that chose these runs, or that ended with these default params."""
+    told = records[0].spec.tuned
+    if told:
+        study, trial = known.get(str(told["study"])), int(told["trial"])
+        return Tuning.of(study, trial) if study else Tuning(str(told["study"]), trial)
+    ids = {record.id for record in records}
+    for study in known.values():
+        for trial, finals in zip(study.best, study.finals, strict=False):
+            if trial == 0 and ids & {*finals}:
+                return Tuning.of(study, trial)
+    return None
+
+
 def tell_apart(rows: list[Row]) -> None:
-    """Note in each row the params and pinned fields in which it differs from its neighbours."""
+    """Note in each row the params and pinned fields in which it differs from its neighbours.
+
+    Of tuned rows it is enough to say so: their params may differ in every digit.
+    """
+    _mark([row for row in rows if row.is_tuned])
+    rows = [row for row in rows if not row.is_tuned]
     for row in rows:
         for kind, params in row.params.items():
             if kind == "dataset":
@@ -196,6 +281,32 @@ def tell_apart(rows: list[Row]) -> None:
             row.shown_params[name] = row.protocol[name]
         if row.devices > 1:
             row.shown_params["devices"] = row.devices
+
+
+def _mark(rows: Sequence[Row]) -> None:
+    """Say of tuned rows what they are, in as few words as tell them apart."""
+    ways: list[Callable[[Tuning], str]] = [
+        lambda tuning: "tuned",
+        lambda tuning: f"tuned by {tuning.sampler}",
+        lambda tuning: f"tuned by {tuning.sampler}, {tuning.pruner}",
+        lambda tuning: f"tuned, trial {tuning.trial}",
+        lambda tuning: f"tuned by {tuning.sampler}, {tuning.pruner}, trial {tuning.trial}",
+        lambda tuning: f"tuned by study {tuning.study[:6]}, trial {tuning.trial}",
+    ]
+    for row in rows:
+        method = (row.model, row.weights, row.optimizer, row.devices)
+        alike = [
+            other.tuning
+            for other in rows
+            if (other.model, other.weights, other.optimizer, other.devices) == method
+            and other.tuning is not None
+        ]
+        assert row.tuning is not None
+        own = row.tuning
+        row.mark = next(
+            (way(own) for way in ways if [way(other) for other in alike].count(way(own)) == 1),
+            ways[-1](own),
+        )
 
 
 def in_order(rows: list[Row], by: str) -> list[Row]:

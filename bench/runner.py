@@ -22,7 +22,7 @@ import filelock
 
 from bench import estimate, provenance
 from bench.config import ExperimentConfig
-from bench.dispatch import Claim, Dispatcher, Interruption, Task
+from bench.dispatch import Claim, Dispatcher, InTurn, Interruption, Listed, Supply, Task
 from bench.errors import EnvironmentFailure, UsageError
 from bench.forecast import PlannedRun, stored_dataset
 from bench.plan import plan
@@ -31,6 +31,7 @@ from bench.records import (
     EpochMetrics,
     Job,
     JobKind,
+    Purpose,
     RunRecord,
     RunSpec,
     RunStatus,
@@ -70,6 +71,31 @@ class Outcome:
     interrupted: bool = False
 
 
+class Tuning(Protocol):
+    """Searches for better params of the cells of an experiment, by runs like any others."""
+
+    def settled(self, specs: Sequence[RunSpec]) -> list[RunSpec] | None:
+        """Return the chosen runs if nothing is left to be searched or trained, else None.
+
+        Args:
+            specs: the runs with default params, keys included as far as they are known.
+        """
+
+    def open(self) -> None:
+        """Make sure that there is a place for what is found, before anything is started."""
+
+    def begin(self, specs: Sequence[RunSpec], runner: Runner) -> Supply:
+        """Return the trials, and in the end the chosen runs, as tasks.
+
+        Args:
+            specs: the runs with default params of all cells that can be trained.
+            runner: makes tasks, and is told which runs are chosen.
+        """
+
+    def close(self) -> None:
+        """Put down what is in hand, whatever ended the experiment."""
+
+
 class Runner:
     """Carries out the runs of one experiment."""
 
@@ -80,7 +106,11 @@ class Runner:
         registry: Registry,
         store: Store,
         observer: Observer,
+        tuning: Tuning | None = None,
     ) -> None:
+        self._tuning = tuning
+        self._is_tuned = True
+        self._unfit: set[str] = set()
         self._executor = executor
         self._config = config
         self._registry = registry
@@ -99,7 +129,8 @@ class Runner:
         try:
             with _interruptible(self._interruption.request):
                 left = [run for run in planned if not run.cached]
-                if left:
+                self._is_tuned = self._tuning is None or self._was_tuned(self._tuning)
+                if left or not self._is_tuned:
                     needed = sum(run.disk_bytes(self._config.keep) for run in left)
                     self._store.check_writable(needed)
                     self._carry_out()
@@ -110,6 +141,15 @@ class Runner:
         ids = [spec.id for spec in self._specs if spec.key]
         found = [self._records.get(run_id) or self._store.read(run_id) for run_id in ids]
         return Outcome([record for record in found if record is not None], interrupted)
+
+    def _was_tuned(self, tuning: Tuning) -> bool:
+        """Return whether every cell was tuned before; note the runs that came of it."""
+        chosen = tuning.settled(self._specs)
+        if chosen is None:
+            tuning.open()
+        else:
+            self.finals(chosen)
+        return chosen is not None
 
     def _carry_out(self) -> None:
         self._observer.message("starting workers (importing torch takes a few seconds)")
@@ -183,6 +223,7 @@ class Runner:
             spec = provenance.complete(spec, self._registry, told, device_name)
             completed.append(spec)
             if spec.source in errors:
+                self._unfit.add(spec.cell)
                 self._finish(_record(spec, RunStatus.FAILED, errors[spec.source], {}))
         return completed
 
@@ -232,7 +273,6 @@ class Runner:
         if not cells:
             return []
         self._observer.message(f"trying {_count(len(cells), 'cell')} on real data, one batch each")
-        failed: set[str] = set()
         seconds = 0.0
 
         def task(cell: str, runs: list[RunSpec]) -> Task:
@@ -242,7 +282,7 @@ class Runner:
                     self._observer.sized(runs[0], facts)
                     seconds += len(runs) * _measured_seconds(runs[0], facts)
                 elif status is not RunStatus.INTERRUPTED:
-                    failed.add(cell)
+                    self._unfit.add(cell)
                     for spec in runs:
                         # Another process may have had better luck meanwhile.
                         if self._config.rerun or not self._finished_before(spec):
@@ -257,8 +297,8 @@ class Runner:
             job = self._job(JobKind.REHEARSE, payload, log)
             return Task(job, ended, timeout=self._config.timeout)
 
-        self._dispatcher.work([task(cell, runs) for cell, runs in cells.items()])
-        left = [spec for spec in specs if spec.cell not in failed]
+        self._dispatcher.work(Listed(task(cell, runs) for cell, runs in cells.items()))
+        left = [spec for spec in specs if spec.cell not in self._unfit]
         if left and not self._dispatcher.stopping:
             devices = left[0].device
             total = estimate.total_seconds([seconds], devices, self._config.workers)
@@ -268,9 +308,30 @@ class Runner:
         return left
 
     def _train(self, specs: list[RunSpec]) -> None:
-        self._dispatcher.work([self._training(spec) for spec in specs])
+        supplies: list[Supply] = [Listed(self.training(spec) for spec in specs)]
+        if self._tuning is not None and not self._is_tuned:
+            sound = [spec for spec in self._specs if spec.cell not in self._unfit]
+            supplies.append(self._tuning.begin(sound, self))
+        try:
+            self._dispatcher.work(InTurn(*supplies))
+        finally:
+            if self._tuning is not None:
+                self._tuning.close()
 
-    def _training(self, spec: RunSpec) -> Task:
+    def finals(self, specs: Sequence[RunSpec]) -> None:
+        """Count runs that were found only meanwhile among those of the experiment."""
+        known = {spec.id for spec in self._specs}
+        self._specs += [spec for spec in specs if spec.id not in known]
+
+    def training(
+        self, spec: RunSpec, after: Callable[[RunRecord], None] = lambda record: None
+    ) -> Task:
+        """Return the task that trains a run.
+
+        Args:
+            spec: the run, with its key.
+            after: called with its record, once that is written or was found to be there already.
+        """
         lock = self._store.lock(spec.id)
         payload = {
             "spec": spec.to_dict(),
@@ -297,6 +358,11 @@ class Runner:
             self._store.sweep(spec.id)
             return Claim.TAKEN
 
+        def found() -> None:
+            record = self._store.read(spec.id)
+            assert record is not None, "a run is done where it has a record"
+            after(record)
+
         def started() -> None:
             self._notify("run_started", run=spec)
 
@@ -307,12 +373,16 @@ class Runner:
             self._notify("epoch_finished", run=spec, metrics=EpochMetrics(**data))
 
         def ended(status: RunStatus, error: str, facts: dict[str, Any]) -> None:
+            record = _record(spec, status, error, facts)
             if status is not RunStatus.INTERRUPTED or not self._finished_before(spec):
-                self._finish(_record(spec, status, error, facts))
+                self._finish(record)
             self._store.sweep(spec.id)
+            after(record)
 
         timeout = self._config.timeout
-        return Task(job, ended, started, epoch, acquire, lock.release, timeout, saves_state=True)
+        return Task(
+            *(job, ended, started, epoch, acquire, lock.release, found, timeout), saves_state=True
+        )
 
     def _finished_before(self, spec: RunSpec) -> bool:
         record = self._store.read(spec.id)
@@ -330,7 +400,8 @@ class Runner:
             self._store.forget_state(record)
         self._records[record.id] = record
         self._notify("run_finished", record=record)
-        if self._config.fail_fast and record.status is not RunStatus.OK:
+        matters = record.spec.purpose is Purpose.FINAL
+        if self._config.fail_fast and matters and record.status is not RunStatus.OK:
             self._dispatcher.stopping = True
 
     def _notify(self, hook: str, **arguments: Any) -> None:
@@ -369,7 +440,7 @@ class Runner:
             return Task(job, ended, progress=progress, timeout=self._config.timeout)
 
         self._dispatcher.work(
-            [task(i, kind, payload) for i, (kind, payload) in enumerate(requests)]
+            Listed(task(i, kind, payload) for i, (kind, payload) in enumerate(requests))
         )
         return answers
 

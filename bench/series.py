@@ -125,7 +125,7 @@ def _labels(rows: Sequence[Row]) -> dict[int, str]:
 
     A block where all rows have one value of a param does not name it; here another block may.
     """
-    copies = [replace(row, shown_params={}, shown_optimizer_params={}) for row in rows]
+    copies = [replace(row, shown_params={}, shown_optimizer_params={}, mark="") for row in rows]
     tell_apart(copies)
     names = leaderboard.labels_of(copies)
     return {id(row): names[id(copy)] for row, copy in zip(rows, copies, strict=True)}

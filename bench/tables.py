@@ -10,9 +10,9 @@ from typing import Any
 from bench import files
 from bench.leaderboard import Block, Leaderboard
 from bench.records import canonical
-from bench.rows import METRIC_NAMES, Row, percent
+from bench.rows import METRIC_NAMES, Row, Tuning, percent
 from bench.store import Store
-from bench.text import csv_cell, markdown_cell
+from bench.text import csv_cell, duration, markdown_cell
 
 
 def write(board: Leaderboard, store: Store) -> None:
@@ -29,6 +29,7 @@ HEADINGS = (
     "test",
     "n",
     "seeds",
+    "tuning",
     "val",
     "train s",
     "images/s",
@@ -50,7 +51,10 @@ def headings(block: Block) -> dict[str, str]:
     """Return the columns of a block, each with the heading it has there."""
     metric = METRIC_NAMES[block.metric]
     result = {}
+    tuned = any(row.tuning for row in block.rows)
     for name in HEADINGS:
+        if name == "tuning" and not tuned:
+            continue
         result[name] = f"{name} {metric}" if name in ("test", "val") else name
         if name == "val":
             others = dict.fromkeys(other for row in block.rows for other in row.others)
@@ -72,6 +76,7 @@ def cells(row: Row) -> dict[str, str]:
         percent(row.score) if row.score else "–",
         f"{row.n:,}" if row.n else "–",
         str(row.seeds),
+        _tuning(row.tuning) if row.tuning else "default",
         f"{row.val_score:.1%}" if row.val_score is not None else "–",
         f"{about}{row.train_seconds:.1f}" if row.train_seconds is not None else "–",
         f"{about}{row.images_per_second:,.0f}" if row.images_per_second is not None else "–",
@@ -81,6 +86,18 @@ def cells(row: Row) -> dict[str, str]:
     ]
     others = {name: f"{value:.1%}" for name, value in row.others.items()}
     return {**dict(zip(HEADINGS, values, strict=True)), **others}
+
+
+def _tuning(tuning: Tuning) -> str:
+    """Return what a row's search spent."""
+    lost = [
+        f"{number} {word}"
+        for number, word in ((tuning.failed, "failed"), (tuning.pruned, "pruned"))
+        if number
+    ]
+    trials = f"{tuning.trials} trials" + (f" ({', '.join(lost)})" if lost else "")
+    spent = f"{trials}, {tuning.epochs:,} epochs, {duration(tuning.seconds)}"
+    return spent if tuning.trial else f"default kept after {spent}"
 
 
 def count(number: int) -> str:
@@ -134,6 +151,12 @@ CSV_COLUMNS = (
     "input_size",
     "device",
     "mode",
+    "tuned",
+    "trials",
+    "trials_failed",
+    "trials_pruned",
+    "tuning_epochs",
+    "tuning_seconds",
     "errors",
 )
 
@@ -153,10 +176,23 @@ def to_csv(board: Leaderboard) -> str:
                 "score": score.mean if score else None,
                 "score_low": score.low if score else None,
                 "score_high": score.high if score else None,
+                **_tuning_columns(row),
                 "errors": "; ".join(row.errors),
             }
             writer.writerow([_csv_value(values[name]) for name in CSV_COLUMNS])
     return buffer.getvalue()
+
+
+def _tuning_columns(row: Row) -> dict[str, Any]:
+    tuning = row.tuning or Tuning("", 0)
+    return {
+        "tuned": row.is_tuned,
+        "trials": tuning.trials,
+        "trials_failed": tuning.failed,
+        "trials_pruned": tuning.pruned,
+        "tuning_epochs": tuning.epochs,
+        "tuning_seconds": tuning.seconds,
+    }
 
 
 def footnote(block: Block) -> str:

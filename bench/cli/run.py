@@ -67,7 +67,7 @@ def command(
     if result.interrupted:
         click.echo("interrupted; the same command goes on from here", err=True)
         return 130
-    return 1 if result.failed else 0
+    return 1 if result.failed or result.fruitless else 0
 
 
 def _config(paths: tuple[Path, ...], flags: dict[str, Any]) -> ExperimentConfig:

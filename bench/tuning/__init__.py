@@ -1,0 +1,1 @@
+"""Tuning: Optuna's ask and tell over the runner that does all other runs; it sees train and val."""
