@@ -1,0 +1,1 @@
+"""The search for better params: studies of cells, and the trials that they are made of."""
