@@ -18,9 +18,15 @@ PROTOCOL = "protocol"
 
 
 class Overrides:
-    """The params that `--set` overrides, and whether each was of use."""
+    """The params that `--set` overrides, and whether each was of use.
 
-    def __init__(self, settings: Mapping[str, tuple[Any, ...]]) -> None:
+    Args:
+        settings: the values of each `NAME.PARAM` and `protocol.FIELD`.
+        source: where they come from, for messages.
+    """
+
+    def __init__(self, settings: Mapping[str, tuple[Any, ...]], source: str = "--set") -> None:
+        self._source = source
         self.protocol: dict[str, tuple[Any, ...]] = {}
         self._params: dict[tuple[str, str], tuple[Any, ...]] = {}
         self._used: set[tuple[str, str]] = set()
@@ -30,35 +36,31 @@ class Overrides:
             # The last dot separates, since a model's name may hold dots.
             name, dot, param = key.rpartition(".")
             if not dot:
-                raise ConfigError(f"--set {key}: write NAME.PARAM=VALUE or protocol.FIELD=VALUE")
+                raise ConfigError(f"{source} {key}: write NAME.PARAM=VALUE or protocol.FIELD=VALUE")
             if not values:
-                raise ConfigError(f"--set {key}: it has no value")
+                raise ConfigError(f"{source} {key}: it has no value")
             if name == PROTOCOL:
                 field = param.replace("-", "_")
                 self.protocol[field] = tuple(
-                    protocol_value(field, value, f"--set {key}") for value in values
+                    protocol_value(field, value, f"{source} {key}") for value in values
                 )
             else:
                 self._params[name, param] = values
 
-    def variants(self, offer: Offer) -> Iterator[ComponentRef]:
-        """Yield the component with every combination of the params set for it."""
+    def variants(self, offer: Offer, base: ComponentRef | None = None) -> Iterator[ComponentRef]:
+        """Yield the component with every combination of the params set for it.
+
+        Args:
+            offer: the component.
+            base: what it is called and the params that it has where none are set; by default
+                those of the component itself.
+        """
         component = offer.component
-        try:
-            defaults = component.defaults
-        except (TypeError, ValueError) as error:
-            raise PluginError(
-                f"{component.kind} `{component.name}` of plugin {offer.plugin.label} "
-                f"has a factory without a signature: {error}"
-            ) from error
-        for param, default in defaults.items():
-            if not _is_plain(default):
-                raise PluginError(
-                    f"{component.kind} `{component.name}` of plugin {offer.plugin.label}: the "
-                    f"default of `{param}` is no number, text, boolean, null or list of these"
-                )
-        self._seen.add(component.name)
-        names = (component.name, *component.aliases)
+        defaults = defaults_of(offer)
+        own = base.name if base else component.name
+        start = {**defaults, **(base.params if base else {})}
+        self._seen.add(own)
+        names = dict.fromkeys((own, component.name, *component.aliases))
         for name in names:
             self._params_by_name.setdefault(name, set()).update(defaults)
         grid: dict[str, list[Any]] = {}
@@ -68,15 +70,16 @@ class Overrides:
             if param not in defaults:
                 continue
             if component.is_source and param == "path":
+                scheme = component.aliases[0] if component.aliases else component.name
                 raise ConfigError(
-                    f"--set {name}.{param}: it is what stands after `{offer.component.aliases[0]}:`"
+                    f"{self._source} {name}.{param}: it is what stands after `{scheme}:`"
                 )
             self._used.add((name, param))
-            where = f"`{component.name}.{param}`"
-            grid[param] = [_typed(value, defaults[param], where) for value in values]
+            where = f"`{own}.{param}`"
+            grid[param] = [typed(value, defaults[param], where) for value in values]
         for combination in itertools.product(*grid.values()):
-            params = {**defaults, **dict(zip(grid, combination, strict=True))}
-            yield ComponentRef(component.name, offer.plugin.name, params)
+            params = {**start, **dict(zip(grid, combination, strict=True))}
+            yield ComponentRef(own, offer.plugin.name, params)
 
     def check_all_used(self) -> None:
         """Raise ConfigError for a setting that no chosen component has."""
@@ -88,15 +91,38 @@ class Overrides:
                 hint = did_you_mean(name, [*self._seen, PROTOCOL])
                 chosen = listing(sorted(self._seen))
                 raise ConfigError(
-                    f"--set {name}.{param}: `{name}` is not among the chosen components "
+                    f"{self._source} {name}.{param}: `{name}` is not among the chosen components "
                     f"({chosen}){hint}"
                 )
             known = sorted(set().union(*(self._params_by_name[n] for n in fitting)))
             has = f"its params are {listing(known)}" if known else "it has no params"
             raise ConfigError(
-                f"--set {name}.{param}: `{name}` has no param `{param}`"
+                f"{self._source} {name}.{param}: `{name}` has no param `{param}`"
                 f"{did_you_mean(param, known)}; {has}"
             )
+
+
+def defaults_of(offer: Offer) -> dict[str, Any]:
+    """Return the params of a component with their default values.
+
+    Raises:
+        PluginError: its factory does not tell them, or one cannot be recorded.
+    """
+    component = offer.component
+    try:
+        defaults = component.defaults
+    except (TypeError, ValueError) as error:
+        raise PluginError(
+            f"{component.kind} `{component.name}` of plugin {offer.plugin.label} "
+            f"has a factory without a signature: {error}"
+        ) from error
+    for param, default in defaults.items():
+        if not _is_plain(default):
+            raise PluginError(
+                f"{component.kind} `{component.name}` of plugin {offer.plugin.label}: the "
+                f"default of `{param}` is no number, text, boolean, null or list of these"
+            )
+    return defaults
 
 
 def _is_plain(value: Any) -> bool:
@@ -108,8 +134,13 @@ def _is_plain(value: Any) -> bool:
     return True
 
 
-def _typed(value: Any, default: Any, where: str) -> Any:
+def typed(value: Any, default: Any, where: str) -> Any:
     """Return a value in the type of the default it replaces.
+
+    Args:
+        value: what is given.
+        default: what it replaces.
+        where: the param, for messages.
 
     Raises:
         ConfigError: it does not fit.

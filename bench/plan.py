@@ -7,28 +7,32 @@ in, but nothing is imported, built or loaded.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from bench import datastore, hardware, metrics
-from bench.config import ExperimentConfig, protocol_value
-from bench.errors import ConfigError, PluginError, UsageError
-from bench.forecast import locating
+from bench import hardware
+from bench.config import ExperimentConfig
+from bench.errors import ConfigError, UsageError
 from bench.geometry import Request
 from bench.origins import Start, Starts
 from bench.overrides import Overrides
 from bench.protocol import Protocol, check_in_use
 from bench.records import ComponentRef, Mode, RunSpec
-from bench.registry import Offer, Registry, suits
-from bench.specs import Dataset, Model, Task
-from bench.text import did_you_mean, listing
-
-if TYPE_CHECKING:
-    from bench.decoding import Interpolation
-
-LATE = ("schedule", "loss", "augmentation")
-"""The kinds of component that the protocol names."""
+from bench.registry import Offer, Registry
+from bench.resolving import (
+    LATE,
+    check_devices,
+    check_fields,
+    check_loss,
+    image_size,
+    interpolation,
+    known_fields,
+    pins_of,
+    task_of,
+)
+from bench.specs import Dataset, Task
+from bench.text import listing
 
 
 @dataclass(frozen=True)
@@ -65,28 +69,18 @@ def plan(config: ExperimentConfig, registry: Registry) -> Plan:
             # These kinds come last: a model or an optimizer may pin which one it is.
             for model, optimizer, start in _methods(overrides, models, optimizers, starts):
                 first = ((dataset, ref), model, optimizer)
-                pins = _pins([offer for offer, _ in first])
+                pins = pins_of([offer for offer, _ in first])
                 late = [
                     _by_name(kind, pins[kind], registry) if kind in pins else named[kind]
                     for kind in LATE
                 ]
                 for last in _combinations(overrides, [[offer] for offer in late]):
                     chosen = [*first, *last]
-                    pins = _pins([offer for offer, _ in chosen])
+                    pins = pins_of([offer for offer, _ in chosen])
                     resolved = {offer.component.kind: offer.name for offer in late}
                     protocol = Protocol(**{**fields, **pins, **resolved}).model_dump(mode="json")
                     refs = {offer.component.kind: ref for offer, ref in chosen}
-                    if protocol["batch_size"] < config.devices:
-                        advice = (
-                            "leave it out or use one device"
-                            if "batch_size" in pins
-                            else "give fewer `--devices` or a larger `--batch-size`"
-                        )
-                        raise UsageError(
-                            f"`{refs['optimizer'].name}` trains `{refs['model'].name}` in batches "
-                            f"of {protocol['batch_size']}, which {config.devices} devices cannot "
-                            f"share; {advice}"
-                        )
+                    check_devices(protocol, pins, refs, config.devices)
                     for seed in range(config.seeds):
                         spec = RunSpec(
                             dataset=refs["dataset"],
@@ -105,8 +99,8 @@ def plan(config: ExperimentConfig, registry: Registry) -> Plan:
                             devices=config.devices,
                             data_dir=str(config.data_dir.absolute()) if config.data_dir else None,
                             exclude=str(config.exclude.absolute()) if config.exclude else None,
-                            image_size=_image_size(protocol, model[0], start),
-                            interpolation=_interpolation(protocol, start),
+                            image_size=image_size(protocol, model[0], start),
+                            interpolation=interpolation(protocol, start),
                             placement=config.placement,
                         )
                         # A grid over a pinned field gives the same run more than once.
@@ -192,54 +186,6 @@ def _by_name(kind: str, name: str | None, registry: Registry, task: Task | None 
     return registry.get(kind, name) if name else registry.default(kind, task)
 
 
-def _image_size(protocol: Mapping[str, Any], model: Offer, start: Start) -> int | None:
-    """Return the height and width that are asked for, pixels; None: the dataset's own.
-
-    Raises:
-        UsageError: the model's own size is wanted and not known.
-    """
-    wanted = protocol["input_size"]
-    if wanted is None:
-        return start.size
-    if wanted != "model":
-        return int(wanted)
-    assert isinstance(model.component, Model)
-    hints = model.component.hints
-    if hints is None or hints.input_size is None:
-        raise UsageError(f"model `{model.name}` names no size of its own; give `--input-size N`")
-    return hints.input_size
-
-
-def _interpolation(protocol: Mapping[str, Any], start: Start) -> Interpolation:
-    wanted = protocol["interpolation"]
-    return start.interpolation if wanted == "auto" else wanted
-
-
-def _task(
-    config: ExperimentConfig, dataset: Offer, ref: ComponentRef, fields: Mapping[str, Any]
-) -> Task | None:
-    """Return what a dataset's labels ask for; None where only loading it will tell.
-
-    A dataset that was prepared before is known; of others their hints say it. Where these are
-    wrong or missing, the plan is made again once the dataset is prepared.
-    """
-    if fields["task"] != "auto":
-        return Task(fields["task"])
-    component = dataset.component
-    assert isinstance(component, Dataset)
-    request = Request(
-        config.data_dir and config.data_dir.absolute(),
-        on_bad=fields["on_bad"],
-        exclude=config.exclude and config.exclude.absolute(),
-    )
-    with locating(dataset, ref):
-        note = datastore.remember(dataset, ref, request)
-        if note is not None:
-            return Task(note["task"])
-        hints = component.hints_at(request.data_dir, ref.params)
-    return hints.task if hints else None
-
-
 Named = tuple[dict[str, Any], dict[str, Offer]]
 """A protocol's fields, and the components that they name."""
 
@@ -266,76 +212,22 @@ def _protocols(
 ) -> Iterator[Named]:
     """Yield each protocol: the user's values over the dataset's over the defaults."""
     assert isinstance(dataset.component, Dataset)
-    recommended = _known_fields(dataset, dataset.component.recommends, "recommends")
+    recommended = known_fields(dataset, dataset.component.recommends, "recommends")
     tasks: dict[tuple[str, str], Task | None] = {}
+    data_dir = config.data_dir and config.data_dir.absolute()
+    exclude = config.exclude and config.exclude.absolute()
     for combination in itertools.product(*overrides.protocol.values()):
         grid = dict(zip(overrides.protocol, combination, strict=True))
         fields = Protocol(**{**recommended, **config.protocol, **grid}).model_dump()
         # Looking at a large folder takes a while, and most fields do not matter to it.
         asked = (fields["task"], fields["on_bad"])
         if asked not in tasks:
-            tasks[asked] = _task(config, dataset, ref, fields)
+            request = Request(data_dir, on_bad=fields["on_bad"], exclude=exclude)
+            tasks[asked] = task_of(dataset, ref, request, fields["task"])
         task = tasks[asked]
         likely = task or Task.MULTI_CLASS
         late = {kind: _by_name(kind, fields[kind], registry, likely) for kind in LATE}
-        loss = late["loss"]
-        if task is not None and not suits(loss, task):
-            fit = [offer.name for offer in registry.offers("loss") if suits(offer, task)]
-            raise UsageError(
-                f"loss `{loss.name}` is not for a {task} task, as dataset `{dataset.name}` is; "
-                f"leave `--loss` out or choose among {listing(fit)}"
-            )
-        if fields["warmup"] > fields["epochs"]:
-            raise UsageError(
-                f"`warmup` takes {fields['warmup']:g} epochs and a run has {fields['epochs']}; "
-                "give less"
-            )
-        if fields["unfreeze"] and fields["unfreeze"][-1] > fields["epochs"]:
-            raise UsageError(
-                f"`unfreeze` names epoch {fields['unfreeze'][-1]} and a run has "
-                f"{fields['epochs']}; give earlier ones"
-            )
-        monitor = fields["monitor"]
-        possible = [task] if task else list(Task)
-        if monitor and not any(metrics.can_select(monitor, each) for each in possible):
-            known = dict.fromkeys(name for each in possible for name in metrics.SELECTABLE[each])
-            raise UsageError(
-                f"`monitor` is `{monitor}`{did_you_mean(monitor, known)}, but dataset "
-                f"`{dataset.name}` has {listing(known)} on val"
-            )
+        if task is not None:
+            check_loss(late["loss"], task, dataset.name, registry)
+        check_fields(fields, dataset.name, task)
         yield {**fields, **{kind: offer.name for kind, offer in late.items()}}, late
-
-
-def _pins(offers: list[Offer]) -> dict[str, Any]:
-    """Return the protocol fields that components pin.
-
-    Raises:
-        UsageError: two components of one cell pin a field to different values.
-    """
-    pins: dict[str, Any] = {}
-    owners: dict[str, str] = {}
-    for offer in offers:
-        fields = _known_fields(offer, offer.component.pins, "pins")
-        late = set(LATE) & fields.keys()
-        if late and offer.component.kind in LATE:
-            raise PluginError(
-                f"{offer.component.kind} `{offer.name}` of plugin {offer.plugin.label} pins "
-                f"{listing(sorted(late))}, which is chosen before it"
-            )
-        for name, value in fields.items():
-            if name in pins and pins[name] != value:
-                raise UsageError(
-                    f"`{owners[name]}` pins {name} to {pins[name]} and `{offer.name}` to {value}; "
-                    "they cannot be combined"
-                )
-            pins[name], owners[name] = value, offer.name
-    return pins
-
-
-def _known_fields(offer: Offer, fields: Mapping[str, Any], verb: str) -> dict[str, Any]:
-    try:
-        return {name: protocol_value(name, value, verb) for name, value in fields.items()}
-    except ConfigError as error:
-        raise PluginError(
-            f"{offer.component.kind} `{offer.name}` of plugin {offer.plugin.label}: {error}"
-        ) from error

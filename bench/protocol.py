@@ -33,6 +33,37 @@ COMPANIONS: dict[str, tuple[Callable[[Mapping[str, Any]], bool], str]] = {
 }
 """Fields that do nothing unless others are set so, or training starts from weights."""
 
+_SEEN = "it decides which images a run sees and how, and what differs in that is not compared"
+_COUNTED = "it decides how long a run is and how it is scored, the same for every trial"
+_CARRIED = "it is about how a run is carried out, not about what it learns"
+NOT_SEARCHED = {
+    **dict.fromkeys(
+        (
+            *("input_size", "resize", "interpolation", "color", "image_kind", "on_bad"),
+            *("task", "classes", "fractions", "val", "split_seed", "limit"),
+        ),
+        _SEEN,
+    ),
+    **dict.fromkeys(
+        ("epochs", "select", "monitor", "patience", "min_delta", "threshold"), _COUNTED
+    ),
+    **dict.fromkeys(("micro_batch", "precision", "threads", "log_steps"), _CARRIED),
+}
+"""Fields that tuning leaves alone, each with the reason."""
+
+SEARCH_RANGES: dict[str, Callable[[Mapping[str, Any]], str]] = {
+    "schedule": lambda fields: "*",
+    "batch_size": lambda fields: "16,32,64,128,256",
+    "warmup": lambda fields: f"0..{min(5.0, fields['epochs'] / 2):g}",
+    "l2": lambda fields: "1e-6..1e-2 log",
+    "clip_norm": lambda fields: "none,0.5,1,2,5",
+    "ema_decay": lambda fields: "0.9,0.99,0.999,0.9999",
+    "swa_start": lambda fields: "0.5..0.9",
+    "backbone_rate": lambda fields: "0.01..1 log",
+    "layer_decay": lambda fields: "0.5..1",
+}
+"""Where tuning searches a field, given the others; as `--space` spells it, `*` for all there is."""
+
 
 class Protocol(BaseModel):
     """How a run is trained, beyond its components. Rows are ranked within one protocol."""
