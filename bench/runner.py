@@ -11,6 +11,7 @@ import contextlib
 import dataclasses
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -31,6 +32,7 @@ from bench.records import (
     EpochMetrics,
     Job,
     JobKind,
+    Purpose,
     RunRecord,
     RunSpec,
     RunStatus,
@@ -271,15 +273,16 @@ class Runner:
         self._dispatcher.work([self._training(spec) for spec in specs])
 
     def _training(self, spec: RunSpec) -> Task:
-        lock = self._store.lock(spec.id)
+        lock = self._store.lock(spec.whole_id)
+        is_final = spec.purpose is Purpose.FINAL
         payload = {
             "spec": spec.to_dict(),
             "folder": str(self._store.attempt(spec.id).absolute()),
             "workers": self._config.workers,
             "offline": self._config.offline,
-            "keep": self._config.keep,
+            "keep": self._config.keep if is_final else "none",
             "rerun": self._config.rerun,
-            "checkpoint": str(self._store.checkpoint(spec.id).absolute()),
+            "checkpoint": str(self._store.checkpoint(spec.whole_id).absolute()),
             "checkpoint_minutes": self._config.checkpoint_minutes,
         }
         log = self._store.folder(spec.id) / "log.txt"
@@ -294,22 +297,33 @@ class Runner:
             if self._finished_before(spec) and not self._config.rerun:
                 lock.release()
                 return Claim.DONE
-            self._store.sweep(spec.id)
+            self._store.sweep(spec)
             return Claim.TAKEN
 
+        begun: list[float] = []
+        spent = {"wall_seconds": 0.0, "epochs": 0}
+
         def started() -> None:
+            begun.append(time.perf_counter())
             self._notify("run_started", run=spec)
 
         def epoch(data: dict[str, Any]) -> None:
             if "note" in data:
                 self._observer.message(f"{spec.label}: {data['note']}")
                 return
+            if "earlier" in data:
+                spent.update(data["earlier"])
+                return
+            spent["epochs"] = data["epoch"]
             self._notify("epoch_finished", run=spec, metrics=EpochMetrics(**data))
 
         def ended(status: RunStatus, error: str, facts: dict[str, Any]) -> None:
+            if begun and "timing" not in facts:  # its worker is lost
+                seconds = spent["wall_seconds"] + time.perf_counter() - begun[0]
+                facts = {**facts, "timing": {**spent, "wall_seconds": seconds}}
             if status is not RunStatus.INTERRUPTED or not self._finished_before(spec):
                 self._finish(_record(spec, status, error, facts))
-            self._store.sweep(spec.id)
+            self._store.sweep(spec)
 
         timeout = self._config.timeout
         return Task(job, ended, started, epoch, acquire, lock.release, timeout, saves_state=True)
