@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from bench import hardware
-from bench.records import Mode, RunRecord, RunSpec, RunStatus
+from bench.records import Mode, Purpose, RunRecord, RunSpec, RunStatus
 from bench.selection import TEST_PART
 from bench.specs import DatasetHints, ModelHints
 
@@ -55,18 +55,26 @@ RATES = {
 
 
 class History:
-    """Train seconds per image of earlier runs, by model, data, batch size and device."""
+    """Of earlier runs: train seconds per image, by what they are like; how far parts have come."""
 
     def __init__(self, records: Iterable[RunRecord]) -> None:
         self._seconds: dict[tuple[object, ...], float] = {}
+        self._paused: dict[str, list[int]] = {}
         for record in records:
             images_per_second = record.timing.get("images_per_second")
             if record.status is RunStatus.OK and images_per_second:
                 self._seconds[_likeness(record.spec)] = 1 / images_per_second
+            if record.status is RunStatus.OK and record.spec.until is not None:
+                self._paused.setdefault(record.spec.whole_id, []).append(record.spec.until)
 
     def seconds_per_image(self, spec: RunSpec) -> float | None:
         """Return what a training image cost in the latest run that was like this one."""
         return self._seconds.get(_likeness(spec))
+
+    def epochs_done(self, spec: RunSpec) -> int:
+        """Return the epochs of a run that a finished part of it has trained."""
+        paused = self._paused.get(spec.whole_id, ())
+        return max((until for until in paused if until <= spec.last_epoch), default=0)
 
 
 def estimate_seconds(
@@ -74,8 +82,17 @@ def estimate_seconds(
     model: ModelHints | None,
     data: DatasetHints | None,
     history: History,
+    done: int = 0,
 ) -> float:
-    """Return the estimated seconds of a run in a warm worker."""
+    """Return the estimated seconds of a run in a warm worker.
+
+    Args:
+        spec: the run, or a part of it that pauses.
+        model: what is known of the model.
+        data: what is known of the dataset's size.
+        history: of earlier runs.
+        done: epochs that its saved state has behind it.
+    """
     data = data or UNKNOWN_DATA
     train, val, test = _counts(spec, data)
     batch = min(int(spec.protocol["batch_size"]), train)
@@ -87,7 +104,8 @@ def estimate_seconds(
     # Evaluation runs in large batches, so that dispatch hardly counts.
     large = step_seconds(spec, model or UNKNOWN_MODEL, data, 256) / 256
     per_evaluation = min(per_image, large) * RATES[spec.device].evaluation
-    epochs = int(spec.protocol["epochs"])
+    epochs = spec.last_epoch - done
+    test = test if spec.purpose is Purpose.FINAL else 0
     rehearsal = REHEARSAL_STEPS * batch * per_image
     # Ranks import torch anew for each run.
     launch = START_SECONDS[spec.device] if spec.devices > 1 else 0.0

@@ -11,7 +11,7 @@ from pathlib import Path
 from bench import datastore, hardware, origins, provenance, selection
 from bench.errors import BenchError, DataError, PluginError
 from bench.estimate import History, estimate_seconds
-from bench.records import ComponentRef, RunSpec, RunStatus, canonical
+from bench.records import ComponentRef, Purpose, RunSpec, RunStatus, canonical
 from bench.registry import Offer, Registry
 from bench.specs import Dataset, DatasetHints, Model
 from bench.store import Store
@@ -49,7 +49,8 @@ class PlannedRun:
         data = self.data
         images = (data.test + data.train * self.spec.protocol["val"]) if data else 10_000
         # Predictions are some dozens of bytes an image; weights dominate where they are kept.
-        weights = 4 * (self.parameters or 0) if keep == "best" else 0
+        kept = keep == "best" and self.spec.purpose is Purpose.FINAL
+        weights = 4 * (self.parameters or 0) if kept else 0
         return 20_000 + 40 * images + weights
 
 
@@ -84,8 +85,9 @@ def forecast(
             spec = provenance.complete(spec, registry, content, names[spec.device])
             record = None if rerun else store.read(spec.id)
             cached = record is not None and record.status is RunStatus.OK
-            begun = not cached and store.checkpoint(spec.id).exists()
-        seconds = 0.0 if cached else estimate_seconds(spec, model.hints, hints, history)
+            begun = not cached and store.checkpoint(spec.whole_id).exists()
+        done = history.epochs_done(spec) if begun else 0
+        seconds = 0.0 if cached else estimate_seconds(spec, model.hints, hints, history, done)
         parameters = model.hints.parameters if model.hints else None
         result.append(PlannedRun(spec, cached, seconds, hints, parameters, begun))
     return result

@@ -100,6 +100,7 @@ def complete(
         "devices": spec.devices,
         "engine": engine_source(),
         "libraries": {name: library_version(name) for name in LIBRARIES},
+        **spec.tuning,
     }
     return dataclasses.replace(spec, key=key)
 

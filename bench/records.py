@@ -109,6 +109,7 @@ COMPONENT_KINDS = ("dataset", "model", "optimizer", "schedule", "loss", "augment
 """The kinds of which every run has one."""
 OPTIONAL_KINDS = ("weights",)
 _PLACES = ("data_dir", "exclude", "image_size", "interpolation", "placement", "files", "origin")
+_TUNING = ("until", "tuned")
 
 
 @dataclass(frozen=True)
@@ -130,6 +131,9 @@ class RunSpec:
         files: lists the image files of a dataset that is not stored decoded.
         origin: what is known of the weights: their `files` and the `digest` of these, the
             `preprocessing` and the `classes` of the training that made them.
+        until: the epoch after which a trial pauses with its state saved; None for one that trains
+            to its end. `paused_at` sets it, so that the last part of a run is the run itself.
+        tuned: of a final run whose params were searched: the `study` and the `trial` in it.
         key: all that can change the result (see `bench.provenance`); empty until the dataset's
             fingerprint and the device's name are known.
     """
@@ -155,6 +159,8 @@ class RunSpec:
     placement: str = "auto"
     files: str | None = None
     origin: Mapping[str, Any] = field(default_factory=dict)
+    until: int | None = None
+    tuned: Mapping[str, Any] = field(default_factory=dict)
     key: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -162,6 +168,34 @@ class RunSpec:
         """Twelve hexadecimal digits of the key's hash: equal keys mean equal results."""
         assert self.key, "a run has an id only once its key is complete"
         return digest(self.key)[:12]
+
+    @property
+    def whole_id(self) -> str:
+        """The id of the run that this one is a part of: the holder of their state and lock."""
+        assert self.key, "a run has an id only once its key is complete"
+        return digest({name: value for name, value in self.key.items() if name != "until"})[:12]
+
+    @property
+    def last_epoch(self) -> int:
+        """The epoch after which the run pauses or ends, if patience lasts so long."""
+        return int(self.protocol["epochs"]) if self.until is None else self.until
+
+    def paused_at(self, epoch: int | None) -> Self:
+        """Return the part of this run that ends after an epoch, with its key where there is one.
+
+        From the last epoch on it is the whole run, which shares its id; so it is with None.
+
+        Raises:
+            ValueError: no run can pause there, or this one is no trial: the test split of a
+                final run is opened once, at its end.
+        """
+        until = None if epoch is None or epoch >= int(self.protocol["epochs"]) else epoch
+        if until is not None and (until < 1 or self.purpose is Purpose.FINAL):
+            raise ValueError(f"a {self.purpose} run cannot pause after epoch {until}")
+        key = {name: value for name, value in self.key.items() if name != "until"}
+        if key and until is not None:
+            key["until"] = until
+        return dataclasses.replace(self, until=until, key=key)
 
     @property
     def fingerprint(self) -> str:
@@ -206,7 +240,17 @@ class RunSpec:
 
     @property
     def _circumstances(self) -> tuple[Any, ...]:
-        return dict(self.protocol), self.purpose, self.mode, self.device, self.devices
+        usual = (dict(self.protocol), self.purpose, self.mode, self.device, self.devices)
+        return (*usual, self.tuning) if self.tuning else usual
+
+    @property
+    def tuning(self) -> dict[str, Any]:
+        """What the run's place in a study adds to its identity; nothing for most runs.
+
+        Of a tuned run the study counts: what its trials have found is among the params.
+        """
+        paused = {} if self.until is None else {"until": self.until}
+        return {**paused, **({"tuned": self.tuned["study"]} if self.tuned else {})}
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -362,7 +406,7 @@ class RunRecord:
             "mode": spec["mode"],
             "device": spec["device"],
             "devices": spec["devices"],
-            **{name: spec[name] for name in _PLACES},
+            **{name: spec[name] for name in (*_PLACES, *_TUNING)},
             "metrics": {split: dict(values) for split, values in self.metrics.items()},
             "timing": dict(self.timing),
             "profile": dict(self.profile),
@@ -394,7 +438,7 @@ class RunRecord:
                 if kind in COMPONENT_KINDS or data.get(kind)
             }
             own = ("protocol", "pinned", "seed", "purpose", "mode", "key")
-            where = ("device", "devices", *_PLACES)
+            where = ("device", "devices", *_PLACES, *_TUNING)
             record = cls(
                 spec=RunSpec.from_dict({**spec, **_known(data, (*own, *where))}),
                 status=RunStatus(data["status"]),
@@ -417,7 +461,7 @@ class RunRecord:
 
 def _known(data: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
     """Return the fields that a record has; one that an earlier version wrote lacks the later."""
-    later = ("interpolation", "origin", "devices")
+    later = ("interpolation", "origin", "devices", *_TUNING)
     return {name: data[name] for name in names if name in data or name not in later}
 
 

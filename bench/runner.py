@@ -11,6 +11,7 @@ import contextlib
 import dataclasses
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -332,15 +333,16 @@ class Runner:
             spec: the run, with its key.
             after: called with its record, once that is written or was found to be there already.
         """
-        lock = self._store.lock(spec.id)
+        lock = self._store.lock(spec.whole_id)
+        is_final = spec.purpose is Purpose.FINAL
         payload = {
             "spec": spec.to_dict(),
             "folder": str(self._store.attempt(spec.id).absolute()),
             "workers": self._config.workers,
             "offline": self._config.offline,
-            "keep": self._config.keep,
+            "keep": self._config.keep if is_final else "none",
             "rerun": self._config.rerun,
-            "checkpoint": str(self._store.checkpoint(spec.id).absolute()),
+            "checkpoint": str(self._store.checkpoint(spec.whole_id).absolute()),
             "checkpoint_minutes": self._config.checkpoint_minutes,
         }
         log = self._store.folder(spec.id) / "log.txt"
@@ -355,7 +357,7 @@ class Runner:
             if self._finished_before(spec) and not self._config.rerun:
                 lock.release()
                 return Claim.DONE
-            self._store.sweep(spec.id)
+            self._store.sweep(spec)
             return Claim.TAKEN
 
         def found() -> None:
@@ -363,20 +365,31 @@ class Runner:
             assert record is not None, "a run is done where it has a record"
             after(record)
 
+        begun: list[float] = []
+        spent = {"wall_seconds": 0.0, "epochs": 0}
+
         def started() -> None:
+            begun.append(time.perf_counter())
             self._notify("run_started", run=spec)
 
         def epoch(data: dict[str, Any]) -> None:
             if "note" in data:
                 self._observer.message(f"{spec.label}: {data['note']}")
                 return
+            if "earlier" in data:
+                spent.update(data["earlier"])
+                return
+            spent["epochs"] = data["epoch"]
             self._notify("epoch_finished", run=spec, metrics=EpochMetrics(**data))
 
         def ended(status: RunStatus, error: str, facts: dict[str, Any]) -> None:
+            if begun and "timing" not in facts:  # its worker is lost
+                seconds = spent["wall_seconds"] + time.perf_counter() - begun[0]
+                facts = {**facts, "timing": {**spent, "wall_seconds": seconds}}
             record = _record(spec, status, error, facts)
             if status is not RunStatus.INTERRUPTED or not self._finished_before(spec):
                 self._finish(record)
-            self._store.sweep(spec.id)
+            self._store.sweep(spec)
             after(record)
 
         timeout = self._config.timeout

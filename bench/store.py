@@ -18,7 +18,7 @@ import filelock
 
 from bench import files, metrics
 from bench.errors import StoreError, UnknownNameError
-from bench.records import RunRecord, RunStatus
+from bench.records import Purpose, RunRecord, RunSpec, RunStatus
 from bench.text import byte_size
 
 OVER = (RunStatus.OK, RunStatus.DIVERGED)
@@ -43,7 +43,11 @@ class Store:
         return self.runs / run_id
 
     def lock(self, run_id: str) -> filelock.BaseFileLock:
-        """Return the lock that the process which carries out a run holds."""
+        """Return the lock that the process which carries out a run holds.
+
+        Args:
+            run_id: the id of the whole run, since its parts share one saved state.
+        """
         return files.lock(self.root / "locks" / f"{run_id}.lock")
 
     def check_writable(self, needed: float = 0) -> None:
@@ -79,7 +83,11 @@ class Store:
         return self.folder(run_id) / "attempt"
 
     def checkpoint(self, run_id: str) -> Path:
-        """Return the file in which a worker saves the state of an unfinished run."""
+        """Return the file in which a worker saves the state of an unfinished run.
+
+        Args:
+            run_id: the id of the whole run.
+        """
         return self.folder(run_id) / "checkpoint.pt"
 
     def write(self, record: RunRecord) -> None:
@@ -93,15 +101,40 @@ class Store:
         self.forget_state(record)
 
     def forget_state(self, record: RunRecord) -> None:
-        """Remove the saved state of a run that has nothing left to go on with."""
-        if record.status in OVER:
-            self.checkpoint(record.id).unlink(missing_ok=True)
+        """Remove the saved state of a run that has nothing left to go on with.
 
-    def sweep(self, run_id: str) -> None:
+        One that pauses leaves it to the rest of the run, unless that is over already.
+        """
+        whole = record.spec.whole_id
+        if record.status is RunStatus.OK and record.id != whole:
+            rest = self.read(whole)
+            if rest is None or rest.status not in OVER:
+                return
+        if record.status in OVER:
+            self.checkpoint(whole).unlink(missing_ok=True)
+
+    def forget_states(self, whole_ids: Iterable[str]) -> None:
+        """Remove the saved states of runs that nobody will go on with.
+
+        Those that a process has in hand stay: it removes them itself, or means to go on.
+
+        Args:
+            whole_ids: `RunSpec.whole_id` of each.
+        """
+        for whole in whole_ids:
+            folder = self.folder(whole)
+            if folder.exists():
+                # A lock that is held is an OSError, and so is a folder that has more in it.
+                with contextlib.suppress(OSError), self.lock(whole).acquire(blocking=False):
+                    self.checkpoint(whole).unlink(missing_ok=True)
+                    folder.rmdir()
+
+    def sweep(self, spec: RunSpec) -> None:
         """Remove what a killed attempt has left; for the holder of the run's lock."""
-        self.discard(run_id)
-        for path in self.folder(run_id).glob(files.TEMPORARY):
-            path.unlink(missing_ok=True)
+        self.discard(spec.id)
+        for run_id in {spec.id, spec.whole_id}:
+            for path in self.folder(run_id).glob(files.TEMPORARY):
+                path.unlink(missing_ok=True)
 
     def discard(self, run_id: str) -> None:
         """Remove what an attempt has left; what was committed before stays."""
@@ -228,14 +261,14 @@ def _val_score(record: RunRecord) -> float:
 def prune_weights(store: Store, methods: Iterable[str]) -> None:
     """Keep weights only of the run with the best val score of each method on each content.
 
-    And of those that other runs have started from.
+    And of those that other runs have started from. Trials have none.
     """
     wanted = set(methods)
     by_cell: dict[tuple[str, str], list[RunRecord]] = {}
     started_from: set[str] = set()
     for record in store.records():
         started_from |= {Path(file).parent.name for file in record.spec.origin.get("files", ())}
-        if record.spec.method in wanted:
+        if record.spec.purpose is Purpose.FINAL and record.spec.method in wanted:
             content = str(record.spec.key.get("dataset", {}).get("fingerprint"))
             by_cell.setdefault((record.spec.method, content), []).append(record)
     for records in by_cell.values():

@@ -69,6 +69,7 @@ def make_spec(
         "mode": str(spec.mode),
         "device": device_name,
         "version": version,
+        **spec.tuning,
     }
     return RunSpec(**{**vars(spec), "key": key})
 

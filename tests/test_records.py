@@ -96,6 +96,58 @@ def test_a_cell_holds_all_but_the_seed_and_where_the_data_lie() -> None:
     assert len({cell, *(spec.cell for spec in others)}) == len(others) + 1
 
 
+def test_a_part_of_a_run_knows_the_whole() -> None:
+    whole = make_spec(purpose=Purpose.TRIAL, protocol={"epochs": 10})
+    parts = [whole.paused_at(epoch) for epoch in (1, 3)]
+    assert [part.until for part in parts] == [part.last_epoch for part in parts] == [1, 3]
+    assert len({whole.id, *(part.id for part in parts)}) == 3
+    assert {part.whole_id for part in parts} == {whole.whole_id} == {whole.id}
+    assert whole.last_epoch == 10
+    assert len({each.cell for each in (whole, *parts)}) == 3
+    assert len({each.method for each in (whole, *parts)}) == 3
+    # From the last epoch on a part is the whole, and so it is for a part that is asked.
+    assert parts[0].paused_at(3) == parts[1]
+    for epoch in (10, 11, None):
+        assert whole.paused_at(epoch) == parts[1].paused_at(epoch) == whole
+    without_key = dataclasses.replace(whole, key={}).paused_at(3)
+    assert without_key.until == 3
+    assert not without_key.key
+
+
+@pytest.mark.parametrize("epoch", [0, -1])
+def test_nothing_can_pause_before_its_first_epoch(epoch: int) -> None:
+    with pytest.raises(ValueError, match=rf"a trial run cannot pause after epoch {epoch}"):
+        make_spec(purpose=Purpose.TRIAL).paused_at(epoch)
+
+
+def test_only_a_trial_pauses() -> None:
+    final = make_spec(protocol={"epochs": 10})
+    with pytest.raises(ValueError, match="a final run cannot pause after epoch 3"):
+        final.paused_at(3)
+    assert final.paused_at(10) == final
+
+
+def test_a_tuned_run_is_another_one_whichever_trial_it_comes_from() -> None:
+    plain = make_spec()
+    tuned = [make_spec(tuned={"study": "5e1f00d5e1f0", "trial": n}) for n in (0, 7)]
+    other = make_spec(tuned={"study": "0ddba110ddba", "trial": 0})
+    assert tuned[0].id == tuned[1].id
+    assert tuned[0].cell == tuned[1].cell
+    assert len({plain.id, tuned[0].id, other.id}) == 3
+    assert len({plain.cell, tuned[0].cell, other.cell}) == 3
+    assert len({plain.method, tuned[0].method, other.method}) == 3
+
+
+def test_a_place_in_a_study_survives_json() -> None:
+    part = make_spec(purpose=Purpose.TRIAL, protocol={"epochs": 10}).paused_at(3)
+    tuned = make_spec(tuned={"study": "5e1f00d5e1f0", "trial": 7})
+    for spec in (part, tuned):
+        record = make_record(spec)
+        again = RunRecord.from_dict(json.loads(files.dump_json(record.to_dict())))
+        assert again == record
+        assert RunSpec.from_dict(json.loads(json.dumps(spec.to_dict()))) == spec
+
+
 def test_a_label_names_the_run() -> None:
     assert make_spec(seed=3).label == "shapes · net · adamw · seed 3"
 
@@ -152,7 +204,7 @@ def put(name: str, value: Any) -> Callable[[dict[str, Any]], Any]:
     return lambda data: {**data, name: value}
 
 
-LATER = {"weights", "origin", "interpolation", "devices"}
+LATER = {"weights", "origin", "interpolation", "devices", "until", "tuned"}
 """Fields that records of an earlier version lack."""
 
 

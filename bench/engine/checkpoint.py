@@ -30,10 +30,11 @@ class Checkpoints:
 
     Attributes:
         refused: whether there was a state that could not be used.
+        stands_aside: whether the state that is there is to stay as it is.
 
     Args:
         path: the file; None to save nothing.
-        run: the run's id, since a state is of no use to another run.
+        run: the id of the whole run, since a state is of no use to another one.
         minutes: of training after which the state is saved inside an epoch.
         writes: whether this process is the one that saves it; of several ranks one is.
     """
@@ -45,6 +46,7 @@ class Checkpoints:
         self._run = run
         self._seconds = minutes * 60
         self.refused = False
+        self.stands_aside = False
         self._writes = writes
         self._last = time.perf_counter()
 
@@ -63,7 +65,7 @@ class Checkpoints:
         A disk that is full costs the state, not the run.
         """
         saved = False
-        if self._path is not None and self._writes:
+        if self._path is not None and self._writes and not self.stands_aside:
             content = {"schema": SCHEMA, "run": self._run, **state}
             try:
                 with files.atomic_open(self._path) as file:

@@ -33,6 +33,10 @@ class Clock:
         self._last = now
         return seconds
 
+    def unbooked(self) -> float:
+        """Return the seconds since the last mark; the device, which may be lost, is not asked."""
+        return time.perf_counter() - self._last
+
     def resume(self, parts: Mapping[str, float]) -> None:
         """Add what earlier attempts at this run have spent."""
         for part, seconds in parts.items():

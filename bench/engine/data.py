@@ -18,8 +18,8 @@ from bench import selection, stored
 from bench.engine import pipeline, placement
 from bench.engine.augment import Augmenter
 from bench.engine.evaluation import EVALUATION_BATCH, Question
-from bench.errors import PluginError
-from bench.records import RunSpec
+from bench.errors import DataError, PluginError
+from bench.records import Purpose, RunSpec
 from bench.registry import Offer
 from bench.selection import Selection, Subset
 from bench.specs import ImageKind, Model, Preprocessing
@@ -37,9 +37,9 @@ class RunData:
         normalized_by: where these come from, for the record.
         size: height and width that the model gets, pixels.
         batch_size: at most the number of training images.
-        counts: items by split, test included, also in a rehearsal.
-        origins: how each split was chosen, for the record.
-        lacking: how many classes a split has no image of, where it lacks any.
+        counts: items by split, also in a rehearsal; test among them where the run is to see it.
+        origins: how each of these splits was chosen, for the record.
+        lacking: how many classes such a split has no image of, where it lacks any.
         class_counts: training images of each class, also in a rehearsal.
     """
 
@@ -122,7 +122,9 @@ def place(
     if transforms:
         augmenter = Augmenter(transforms, spec.seed, len(train))  # type: ignore[arg-type]
         batches = dataclasses.replace(batches, augmenter=augmenter)
-    splits = {"train": chosen.train, "val": chosen.val, "test": chosen.test}
+    splits = {"train": chosen.train, "val": chosen.val}
+    if spec.purpose is Purpose.FINAL:
+        splits["test"] = chosen.test
     return RunData(
         stored=seen.stored,
         question=Question(chosen.task, chosen.classes, chosen.taxonomy),
@@ -144,7 +146,14 @@ def place(
 
 
 def open_test(spec: RunSpec, data: RunData, device: str, where: str) -> pipeline.Batches:
-    """Return the test split, prepared as the training images were; called once, at the end."""
+    """Return the test split, prepared as the training images were; called once, at the end.
+
+    Raises:
+        DataError: the run is none that may see it.
+    """
+    if spec.purpose is not Purpose.FINAL or spec.until is not None:
+        what = f"{spec.purpose} run" + ("" if spec.until is None else " that pauses")
+        raise DataError(f"the test split stays shut for a {what}; only a final run may see it")
     seen = view(spec, where)
     as_train = (data.size, data.statistics, device, data.train.memory_format)
     return _batches(spec, seen, seen.chosen.test, *as_train)

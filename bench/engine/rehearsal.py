@@ -60,7 +60,7 @@ def rehearse(spec: RunSpec, workers: int) -> dict[str, Any]:
         "evaluation_seconds_per_image": evaluated / few,
         "steps_per_epoch": data.steps_per_epoch,
         "val_items": data.counts["val"],
-        "test_items": data.counts["test"],
+        "test_items": data.counts.get("test", 0),
     }
 
 

@@ -198,6 +198,7 @@ def _training(
         seed=spec.seed,
         device=device,
         precision=precision,
+        until=spec.until,
         micro_batch=protocol["micro_batch"],
         log_steps=protocol["log_steps"],
         group=group,

@@ -88,6 +88,7 @@ class Training:
     """What a run trains with, and how far it has come.
 
     Attributes:
+        until: the epoch after which training pauses; None to train to the end.
         micro_batch: images that pass through the network at a time; all of a batch where None.
         group: the processes that train the network together; this one alone by default.
         log_steps: steps between the points of the step curves; none where None.
@@ -107,6 +108,7 @@ class Training:
     seed: int
     device: str
     precision: str
+    until: int | None = None
     micro_batch: int | None = None
     log_steps: int | None = None
     progress: Progress = field(default_factory=Progress)
@@ -174,6 +176,8 @@ def train(
 ) -> None:
     """Train a model, evaluate it on val after each epoch, and leave it at the selected epoch.
 
+    One that pauses is left as its last step made it, so that its state can be saved.
+
     An epoch's training loss and accuracy are those of the images as they were trained on,
     augmented, in training mode, while the weights moved.
 
@@ -182,7 +186,8 @@ def train(
         Interrupted: the run was asked to stop; its state is saved.
     """
     model, optimizer, group = job.model, job.optimizer, job.group
-    for epoch in range(len(job.progress.history) + 1, job.epochs + 1):
+    last = job.epochs if job.until is None else job.until
+    for epoch in range(len(job.progress.history) + 1, last + 1):
         if job.selection.exhausted:
             break
         now = job.progress
@@ -237,10 +242,11 @@ def train(
         report(metrics)
         clock.mark("reporting_seconds")
         # What is left after the last epoch takes less than an epoch.
-        goes_on = epoch < job.epochs and not job.selection.exhausted
+        goes_on = epoch < last and not job.selection.exhausted
         if goes_on and group.any(checkpoints.due_after_epoch()):
             _save(job, clock, checkpoints, f"after epoch {epoch}")
-    job.selection.finish(model, job.averaging.evaluated)
+    if job.until is None:
+        job.selection.finish(model, job.averaging.evaluated)
 
 
 def _evaluate(

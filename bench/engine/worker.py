@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import io
 import sys
 import time
 import traceback
-from collections import ChainMap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,11 +19,11 @@ from typing import Any
 import numpy as np
 import torch
 import torch._dynamo  # torch's optimizers import it at first use; here a warm server pays for it
-from torch import nn
 
-from bench import datastore, downloads, files, intake
+from bench import datastore, downloads, intake
+from bench.engine import artifacts, evaluation, interruption, launching, memory, profiling
 from bench.engine import device as devices
-from bench.engine import evaluation, interruption, launching, memory, profiling
+from bench.engine.attempt import Attempt
 from bench.engine.checkpoint import Checkpoints
 from bench.engine.clock import Clock
 from bench.engine.data import RunData, open_test
@@ -33,14 +31,13 @@ from bench.engine.distributed import Group
 from bench.engine.interruption import Interrupted
 from bench.engine.rehearsal import rehearse
 from bench.engine.setup import Setup, offer_of, set_up
-from bench.engine.training import Diverged, Report, Training, train
-from bench.errors import BenchError, StoreError
+from bench.engine.training import Diverged, Training, train
+from bench.errors import BenchError
 from bench.records import EpochMetrics, JobKind, Purpose, RunSpec, RunStatus, StepMetrics
 from bench.specs import Task
 from bench.text import one_line
 
 PROGRESS_SECONDS = 0.2
-CURVES = {EpochMetrics: "epochs.jsonl", StepMetrics: "steps.jsonl"}
 Emit = Callable[[dict[str, Any]], None]
 
 
@@ -152,36 +149,48 @@ def _run(payload: dict[str, Any], emit: Emit) -> dict[str, Any]:
 def carry_out(payload: dict[str, Any], emit: Emit, group: Group, clock: Clock) -> dict[str, Any]:
     """Train, select on val, test once, and leave the artifacts in the run's folder.
 
-    Of the ranks of a group all train and predict; the first one reports, writes and returns.
+    Of the ranks of a group all train and predict; the first one reports, writes and returns. A
+    run that pauses leaves its state instead, tests nothing, and is timed from its first epoch.
     """
-    spec = RunSpec.from_dict(payload["spec"])
+    attempt = Attempt(clock)
+    result = outcome(lambda: _carry_out(payload, emit, group, attempt))
+    if result["status"] != RunStatus.OK:
+        result["timing"] = attempt.spent()
+    return result
+
+
+def _carry_out(
+    payload: dict[str, Any], emit: Emit, group: Group, attempt: Attempt
+) -> dict[str, Any]:
+    spec, clock = RunSpec.from_dict(payload["spec"]), attempt.clock
     folder = Path(payload["folder"])
     folder.mkdir(parents=True, exist_ok=True)
     begun = sum(clock.parts.values())
     saved = Path(payload["checkpoint"]) if payload["checkpoint"] else None
     minutes = payload["checkpoint_minutes"]
-    checkpoints = Checkpoints(saved, spec.id, minutes, writes=group.is_first)
+    checkpoints = Checkpoints(saved, spec.whole_id, minutes, writes=group.is_first)
 
     with downloads.offline(payload["offline"]):
-        setup = _resumed(spec, payload["workers"], checkpoints, clock, group)
+        setup = _resumed(spec, payload, checkpoints, clock, group)
     job, data = setup.job, setup.data
-    if checkpoints.refused:
-        emit({"note": "warning: its saved state is damaged or not its own; it starts anew"})
-    elif job.progress.resumed:
-        done, step = len(job.progress.history), job.progress.step
-        within = f", step {step} of the next" if step else ""
-        emit({"note": f"goes on after epoch {done} of {job.epochs}{within}"})
-    earlier = sum(clock.parts.values()) - begun
+    attempt.job, attempt.earlier = job, sum(clock.parts.values()) - begun
+    if job.progress.resumed:
+        done = len(job.progress.history)
+        emit({"earlier": {"wall_seconds": attempt.earlier, "epochs": done}})
+    if (note := _note(spec, job, checkpoints)) is not None:
+        emit({"note": note})
     clock.mark("setup_seconds")
 
     def finished(epoch: EpochMetrics) -> None:
         data.stored.keep()
         emit(epoch.to_dict())
 
-    curves = _curves(folder, job, finished) if group.is_first else contextlib.nullcontext(_no_one)
+    first = group.is_first
+    curves = artifacts.curves(folder, job, finished) if first else contextlib.nullcontext(_no_one)
     with curves as report:
         train(job, data.train, data.val, report, clock, checkpoints)
-    trained = job.progress
+    # All ranks take part in it, and nothing that follows before it is saved changes what it holds.
+    state = job.state(clock) if spec.until is not None else None
     assert job.selection.val is not None
     clock.mark("reporting_seconds")
 
@@ -192,33 +201,38 @@ def carry_out(payload: dict[str, Any], emit: Emit, group: Group, clock: Clock) -
     metrics = {split: each.metrics() for split, each in said.items()}
     clock.mark("evaluation_seconds")
 
-    profile = _profile(setup, shared=payload["workers"] > 1, rerun=payload["rerun"])
+    # What tuning tries is measured once: the model and the machine stay the same.
+    anew = payload["rerun"] and spec.purpose is Purpose.FINAL
+    profile = _profile(setup, shared=payload["workers"] > 1, rerun=anew)
     clock.mark("profiling_seconds")
 
-    buffer = io.BytesIO()
-    arrays = [each.arrays(split) for split, each in said.items()]
-    np.savez_compressed(buffer, allow_pickle=False, **dict(ChainMap(*arrays)))
-    files.write_bytes(folder / "predictions.npz", buffer.getvalue())
-    if payload["keep"] == "best":
-        _save_weights(job.model, folder / "model.safetensors")
+    artifacts.save_predictions(said, folder / "predictions.npz")
+    if payload["keep"] == "best" and state is None:
+        artifacts.save_weights(job.model, folder / "model.safetensors")
     clock.mark("saving_seconds")
-
-    steps = trained.history[-1].steps
+    if state is not None:
+        # Last, so that of what this part of the run has cost nothing but this is forgotten: the
+        # cost of the next part is the difference between their times.
+        checkpoints.save({**state, "spent": dict(clock.parts)})
+        clock.mark("checkpoint_seconds")
     return {
         "metrics": metrics,
-        "timing": {
-            **clock.parts,
-            "wall_seconds": earlier,
-            "images_per_second": steps * job.batch_size / clock.parts["train_seconds"],
-            "steps": steps,
-            "epochs": len(trained.history),
-            "best_epoch": job.selection.epoch,
-            "stopped_early": len(trained.history) < job.epochs,
-            "resumed": trained.resumed,
-        },
+        "timing": attempt.timing(),
         "profile": profile,
         "environment": _environment(spec, setup, payload["workers"], threshold),
     }
+
+
+def _note(spec: RunSpec, job: Training, checkpoints: Checkpoints) -> str | None:
+    """Return what there is to say about where a run begins."""
+    if checkpoints.refused:
+        return "warning: its saved state is damaged or not its own; it starts anew"
+    # Going on is what the parts of a trial are made for.
+    if not job.progress.resumed or spec.purpose is not Purpose.FINAL:
+        return None
+    step = job.progress.step
+    within = f", step {step} of the next" if step else ""
+    return f"goes on after epoch {len(job.progress.history)} of {job.epochs}{within}"
 
 
 def _no_one(metrics: EpochMetrics | StepMetrics) -> None:
@@ -226,14 +240,19 @@ def _no_one(metrics: EpochMetrics | StepMetrics) -> None:
 
 
 def _resumed(
-    spec: RunSpec, workers: int, checkpoints: Checkpoints, clock: Clock, group: Group
+    spec: RunSpec, payload: dict[str, Any], checkpoints: Checkpoints, clock: Clock, group: Group
 ) -> Setup:
     """Return a run's parts, with the state they were saved in if there is one."""
+    workers = payload["workers"]
     setup = set_up(spec, workers, rehearsal=False, group=group)
     group.seed_apart(spec.seed)
     setup.job.progress.shared = workers > 1
     clock.device = setup.job.device
     state = checkpoints.load()
+    if state is not None and _is_past(state, spec.until, rerun=payload["rerun"]):
+        # Another part of the run has left it, which may be gone on with from there.
+        checkpoints.stands_aside = not payload["rerun"]
+        state = None
     if group.any(state is None):
         return setup
     assert state is not None
@@ -246,44 +265,19 @@ def _resumed(
     if group.any(failed):
         checkpoints.refused = True
         checkpoints.remove()
-        return _resumed(spec, workers, checkpoints, clock, group)
+        return _resumed(spec, payload, checkpoints, clock, group)
     return setup
 
 
-@contextlib.contextmanager
-def _curves(
-    folder: Path, job: Training, finished: Callable[[EpochMetrics], None]
-) -> Iterator[Report]:
-    """Write a run's curves as they grow; yield what takes each point.
+def _is_past(state: dict[str, Any], until: int | None, *, rerun: bool) -> bool:
+    """Return whether a state is of no use to a run that pauses: it has trained for longer.
 
-    A run that is resumed has points already, which are written again.
+    A run that is to be done again makes no use of what it has come to before, either.
     """
-    with contextlib.ExitStack() as stack:
-        opened = {
-            kind: stack.enter_context((folder / name).open("w", encoding="utf-8"))
-            for kind, name in CURVES.items()
-            if kind is EpochMetrics or job.log_steps
-        }
-
-        def write(metrics: EpochMetrics | StepMetrics) -> None:
-            file = opened[type(metrics)]
-            try:
-                file.write(files.dump_json(metrics.to_dict()) + "\n")
-                file.flush()
-            except OSError as error:
-                with contextlib.suppress(OSError):
-                    file.close()  # what it still holds cannot be written either
-                raise StoreError(f"cannot write `{file.name}`: {error.strerror}") from error
-
-        def report(metrics: EpochMetrics | StepMetrics) -> None:
-            write(metrics)
-            if isinstance(metrics, EpochMetrics):
-                finished(metrics)
-
-        known: list[EpochMetrics | StepMetrics] = [*job.progress.history, *job.progress.points]
-        for metrics in known:
-            write(metrics)
-        yield report
+    if until is None:
+        return False
+    done = (len(state["history"]), state["step"])
+    return done > (until, 0) or (rerun and done == (until, 0))
 
 
 def _said(
@@ -367,15 +361,3 @@ _JOBS: dict[JobKind, Callable[[dict[str, Any], Emit], dict[str, Any]]] = {
     JobKind.REHEARSE: _rehearse,
     JobKind.RUN: _run,
 }
-
-
-def _save_weights(model: nn.Module, path: Path) -> None:
-    from safetensors import SafetensorError
-    from safetensors.torch import save_model
-
-    with files.atomic_open(path) as file:
-        try:
-            # save_model wants a path; it handles tensors that several modules share.
-            save_model(model, file.name)
-        except SafetensorError as error:
-            raise StoreError(f"cannot write `{path}`: {error}") from error
