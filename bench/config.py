@@ -23,6 +23,12 @@ from bench.errors import ConfigError
 from bench.protocol import Protocol
 from bench.text import did_you_mean, listing, one_line
 
+TUNING = (
+    *("search", "space", "sampler", "pruner", "objectives"),
+    *("tune_seeds", "study_seed", "study", "storage"),
+)
+"""The fields that do nothing without `tune`."""
+
 
 class ExperimentConfig(BaseModel):
     """One experiment: which cells, how often, where and under which protocol."""
@@ -156,8 +162,15 @@ class ExperimentConfig(BaseModel):
         return {str(key): _grid(item) for key, item in value.items()}
 
     @classmethod
-    def create(cls, values: Mapping[str, Any], source: str = "the call") -> Self:
+    def create(
+        cls, values: Mapping[str, Any], source: str = "the call", *, partial: bool = False
+    ) -> Self:
         """Validate flat values: experiment fields and protocol fields side by side.
+
+        Args:
+            values: by name.
+            source: where they come from, for messages.
+            partial: whether others may come on top, which make sense of these.
 
         Raises:
             ConfigError: an unknown key or a wrong value, in one line.
@@ -176,9 +189,14 @@ class ExperimentConfig(BaseModel):
                 hint = did_you_mean(name, known_keys())
                 raise ConfigError(f"{source}: there is no key `{key}`{hint}")
         try:
-            return cls(**own, protocol=protocol)
+            config = cls(**own, protocol=protocol)
         except pydantic.ValidationError as error:
             raise ConfigError(_explain(error, source)) from None
+        idle = [name for name in TUNING if name in own] if config.tune is None else []
+        if idle and not partial:
+            spelt = idle[0].replace("_", "-")
+            raise ConfigError(f"{source}: `{spelt}` does nothing here; it goes with `--tune N`")
+        return config
 
     def values(self) -> dict[str, Any]:
         """Return the flat values that make this config again, defaults left out."""

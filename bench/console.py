@@ -21,10 +21,11 @@ from rich.table import Table
 from rich.text import Text
 
 from bench import comparison, estimate, tables
-from bench.forecast import PlannedRun
+from bench.config import ExperimentConfig
+from bench.forecast import PlannedRun, tuning_seconds
 from bench.hookspecs import hookimpl
 from bench.leaderboard import Block, Leaderboard
-from bench.records import EpochMetrics, RunRecord, RunSpec, RunStatus
+from bench.records import EpochMetrics, Purpose, RunRecord, RunSpec, RunStatus
 from bench.rows import METRIC_NAMES
 from bench.text import duration, one_line
 
@@ -79,11 +80,11 @@ class Console:
         if self._live is not None:
             self._live.stop()
 
-    def plan(self, planned: Sequence[PlannedRun], workers: int) -> None:
+    def plan(self, planned: Sequence[PlannedRun], config: ExperimentConfig) -> None:
         """Show the matrix of runs, what is finished already, and when it will be done."""
         self._total = sum(not run.cached for run in planned)
         self._rich.print(plan_table(planned))
-        self._rich.print(Text(plan_summary(planned, workers)))
+        self._rich.print(Text(plan_summary(planned, config)))
         if self._live is not None and self._total:
             self._live.start()
 
@@ -136,7 +137,7 @@ class Console:
     def run_started(self, run: RunSpec) -> None:
         """Add a run to the table."""
         self._active[run.id] = _Active(run, time.monotonic())
-        if self._live is None:
+        if self._live is None and run.purpose is Purpose.FINAL:
             self.message(f"{self._progress()} {run.label}: started ({run.id})")
 
     @hookimpl
@@ -147,7 +148,8 @@ class Console:
             if active.metrics is None:
                 active.before = metrics.epoch - 1
             active.metrics = metrics
-        if self._live is None and active is not None:
+        # Of trials there are many; a line at the end of each is enough.
+        if self._live is None and active is not None and run.purpose is Purpose.FINAL:
             self.message(
                 f"{self._progress()} {run.label}: epoch {metrics.epoch}/{metrics.epochs}, "
                 f"loss {metrics.train_loss:.4f}, val accuracy {metrics.val_accuracy:.1%}, "
@@ -158,20 +160,17 @@ class Console:
     def run_finished(self, record: RunRecord) -> None:
         """Print how a run ended; a failure at once and with its cause."""
         self._active.pop(record.id, None)
-        self._ended += 1
-        label = record.spec.label
+        is_trial = record.spec.purpose is Purpose.TRIAL
+        self._ended += not is_trial
+        self._total = max(self._total, self._ended)  # what a study has chosen comes on top
+        before = "·" if is_trial else self._progress()
+        line = Text(f"{before} {record.spec.label}: ")
         if record.status is RunStatus.OK:
-            test = record.metrics["test"]
-            seconds = duration(float(record.timing["wall_seconds"]))
-            metric = comparison.metric_of(record)
-            name = METRIC_NAMES[metric]
-            text = f"test {name} {test[metric]:.1%} of {test['n']:,}, {seconds}"
-            self._rich.print(Text(f"{self._progress()} {label}: {text}"))
+            line.append(_said_of(record))
         else:
-            line = Text(f"{self._progress()} {label}: ")
             line.append(str(record.status), style="bold red")
             line.append(f": {record.error} ({record.id})")
-            self._rich.print(line)
+        self._rich.print(line)
 
     def _warn_of_classes(self, spec: RunSpec, facts: dict[str, Any]) -> None:
         for split, count in facts["lacking"].items():
@@ -228,6 +227,18 @@ class Console:
             table.add_row(*(Text(cell) for cell in cells))
         table.add_row(Text(f"{self._ended} of {self._total} runs finished", style="dim"))
         return table
+
+
+def _said_of(record: RunRecord) -> str:
+    """Return how a run ended that ended well: on test, or on val where it is a trial."""
+    metric = comparison.metric_of(record)
+    split = "val" if record.spec.purpose is Purpose.TRIAL else "test"
+    said = record.metrics[split]
+    # The times of a run that goes on from an earlier rung include those of that one.
+    seconds = duration(float(record.timing["wall_seconds"]))
+    epochs = record.spec.protocol["epochs"]
+    until = f" after {record.spec.last_epoch} of {epochs} epochs" if record.spec.until else ""
+    return f"{split} {METRIC_NAMES[metric]} {said[metric]:.1%} of {said['n']:,}{until}, {seconds}"
 
 
 PLACES = {
@@ -287,8 +298,21 @@ def plan_table(planned: Sequence[PlannedRun]) -> Table:
     return table
 
 
-def plan_summary(planned: Sequence[PlannedRun], workers: int) -> str:
+def plan_summary(planned: Sequence[PlannedRun], config: ExperimentConfig) -> str:
     """Return the plan in one line: runs, what is finished, time and place needed."""
+    text = _runs_summary(planned, config.workers)
+    if config.budget is None:
+        return text
+    cells = list({run.spec.cell: run for run in reversed(planned)}.values())
+    per_cell = (
+        f"{config.budget} for each of {len(cells)} cells" if len(cells) > 1 else str(config.budget)
+    )
+    seconds = [tuning_seconds(run, config) for run in cells]
+    total = estimate.total_seconds(seconds, cells[0].spec.device, config.workers)
+    return f"{text}; tuning with {per_cell} takes up to about {duration(total)} more"
+
+
+def _runs_summary(planned: Sequence[PlannedRun], workers: int) -> str:
     open_runs = [run for run in planned if not run.cached]
     text = f"{len(planned)} runs" if len(planned) != 1 else "1 run"
     if not open_runs:
@@ -329,7 +353,7 @@ def print_leaderboard(board: Leaderboard) -> None:
 
 
 GAP = 3  # blanks between two columns, padding and divider
-OPTIONAL_COLUMNS = ("input", "parameters", "images/s", "seeds", "train s", "val")
+OPTIONAL_COLUMNS = ("input", "parameters", "images/s", "seeds", "train s", "val", "tuning")
 """Columns that give way on a narrow terminal, the first of them first."""
 
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench import datastore, hardware, origins, provenance, selection
+from bench.budget import BudgetKind
+from bench.config import ExperimentConfig
 from bench.errors import BenchError, DataError, PluginError
 from bench.estimate import History, estimate_seconds
 from bench.records import ComponentRef, Purpose, RunSpec, RunStatus, canonical
@@ -27,6 +29,7 @@ class PlannedRun:
         cached: finished before; nothing is left to do.
         begun: stopped before; it goes on from the state that it has saved.
         seconds: estimate of what is left, worker start not included.
+        whole_seconds: the same if nothing of it were done yet.
         data: what is known of the dataset's size.
         parameters: of the model, as far as known.
     """
@@ -37,6 +40,7 @@ class PlannedRun:
     data: DatasetHints | None
     parameters: int | None
     begun: bool = False
+    whole_seconds: float = 0.0
 
     def disk_bytes(self, keep: str) -> float:
         """Return what the run will add to the results folder, at most.
@@ -88,9 +92,23 @@ def forecast(
             begun = not cached and store.checkpoint(spec.whole_id).exists()
         done = history.epochs_done(spec) if begun else 0
         seconds = 0.0 if cached else estimate_seconds(spec, model.hints, hints, history, done)
+        whole = estimate_seconds(spec, model.hints, hints, history)
         parameters = model.hints.parameters if model.hints else None
-        result.append(PlannedRun(spec, cached, seconds, hints, parameters, begun))
+        result.append(PlannedRun(spec, cached, seconds, hints, parameters, begun, whole))
     return result
+
+
+def tuning_seconds(run: PlannedRun, config: ExperimentConfig) -> float:
+    """Return what tuning the cell of a run takes if its whole budget is spent on whole trials."""
+    budget = config.budget
+    if budget is None:
+        return 0.0
+    if budget.kind is BudgetKind.SECONDS:
+        return budget.amount
+    epochs = int(run.spec.protocol["epochs"])
+    counted = budget.kind is BudgetKind.EPOCHS
+    trials = budget.amount / epochs if counted else budget.amount * config.tune_seeds
+    return trials * run.whole_seconds
 
 
 def _check_view(stored: StoredDataset, spec: RunSpec) -> None:

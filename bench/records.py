@@ -133,7 +133,7 @@ class RunSpec:
             `preprocessing` and the `classes` of the training that made them.
         until: the epoch after which a trial pauses with its state saved; None for one that trains
             to its end. `paused_at` sets it, so that the last part of a run is the run itself.
-        tuned: of a final run whose params were searched: the `study` and the `trial` in it.
+        tuned: the `study` that chose the params, and the `trial` in it; of a trial itself likewise.
         key: all that can change the result (see `bench.provenance`); empty until the dataset's
             fingerprint and the device's name are known.
     """
@@ -247,10 +247,12 @@ class RunSpec:
     def tuning(self) -> dict[str, Any]:
         """What the run's place in a study adds to its identity; nothing for most runs.
 
-        Of a tuned run the study counts: what its trials have found is among the params.
+        Of a tuned run the study counts: what its trials have found is among the params. Trials
+        with the same params are the same in any study.
         """
         paused = {} if self.until is None else {"until": self.until}
-        return {**paused, **({"tuned": self.tuned["study"]} if self.tuned else {})}
+        chosen = self.tuned and self.purpose is Purpose.FINAL
+        return {**paused, **({"tuned": self.tuned["study"]} if chosen else {})}
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -273,8 +275,12 @@ class RunSpec:
     @property
     def label(self) -> str:
         """How progress names the run."""
-        names = (self.dataset.name, self.model_label, self.optimizer.name, f"seed {self.seed}")
-        return " · ".join(names)
+        which = f"seed {self.seed}"
+        if self.purpose is Purpose.TRIAL:
+            which = f"trial {self.tuned.get('trial', '?')}"
+        elif self.tuned:
+            which = f"tuned, {which}"
+        return " · ".join((self.dataset.name, self.model_label, self.optimizer.name, which))
 
     @property
     def model_label(self) -> str:

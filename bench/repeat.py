@@ -54,7 +54,7 @@ def _given(spec: RunSpec, registry: Registry) -> dict[str, Any]:
     """Return the protocol fields that have another value than they would have by themselves."""
     dataset = registry.of("dataset", spec.dataset).component
     assert isinstance(dataset, Dataset)
-    usual = {**Protocol().model_dump(mode="json"), **dataset.recommends}
+    usual = {**Protocol.model_validate({}).model_dump(mode="json"), **dataset.recommends}
     pins: dict[str, Any] = {}
     for kind, ref in spec.components.items():
         component = registry.of(kind, ref).component

@@ -23,7 +23,7 @@ import filelock
 
 from bench import estimate, provenance
 from bench.config import ExperimentConfig
-from bench.dispatch import Claim, Dispatcher, InTurn, Interruption, Listed, Supply, Task
+from bench.dispatch import Claim, Dispatcher, Interruption, InTurn, Listed, Supply, Task
 from bench.errors import EnvironmentFailure, UsageError
 from bench.forecast import PlannedRun, stored_dataset
 from bench.plan import plan

@@ -15,7 +15,7 @@ from bench.cli.fields import ALL_FIELDS, FieldCommand, field_options
 from bench.config import ExperimentConfig, parse_set, parse_space, read_file, to_toml
 from bench.console import Console, plan_summary, plan_table, print_leaderboard, terminal
 from bench.errors import BenchError
-from bench.forecast import PlannedRun
+from bench.forecast import PlannedRun, tuning_seconds
 from bench.records import digest
 from bench.text import byte_size
 
@@ -57,7 +57,7 @@ def command(
         _print_plan(planned, config, as_json)
         return 0
     with Console(live=True) as console:
-        console.plan(planned, config.workers)
+        console.plan(planned, config)
         _keep_command(config)
         result = api.execute(config, registry, what, planned, console)
     if as_json:
@@ -76,7 +76,7 @@ def _config(paths: tuple[Path, ...], flags: dict[str, Any]) -> ExperimentConfig:
     for path in paths:
         content = {key.replace("-", "_"): value for key, value in read_file(path).items()}
         # Checked alone first, so that a wrong key is blamed on its file.
-        ExperimentConfig.create(content, f"`{path}`")
+        ExperimentConfig.create(content, f"`{path}`", partial=True)
         values.update(content)
     given = {name: value for name, value in flags.items() if value not in (None, ())}
     keyed: dict[str, dict[str, Any]] = {
@@ -102,11 +102,20 @@ def _print_plan(planned: list[PlannedRun], config: ExperimentConfig, as_json: bo
             }
             for run in planned
         ]
-        print_json({"schema": 1, "runs": rows, "disk_bytes": disk})
+        cells = {run.spec.cell: tuning_seconds(run, config) for run in planned}
+        tuning = {"budget": str(config.budget), "cells": len(cells), "seconds": sum(cells.values())}
+        print_json(
+            {
+                "schema": 1,
+                "runs": rows,
+                "disk_bytes": disk,
+                "tuning": tuning if config.budget else None,
+            }
+        )
         return
     console = terminal(sys.stdout)
     console.print(plan_table(planned))
-    console.print(f"{plan_summary(planned, config.workers)}, {byte_size(disk)} of disk")
+    console.print(f"{plan_summary(planned, config)}, {byte_size(disk)} of disk")
 
 
 def _keep_command(config: ExperimentConfig) -> None:

@@ -11,6 +11,7 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 from bench import metrics, provenance
@@ -95,7 +96,9 @@ class CellStudy:
         objectives: Sequence[Objective],
         seeds: int,
         training: Training,
+        results: Path,
     ) -> None:
+        self._results = results
         self.id = identity
         self.base = base
         self.space = space
@@ -171,7 +174,9 @@ class CellStudy:
         Raises:
             UsageError: they do not go together.
         """
-        spec = vary(self.base, overrides, self._registry) if overrides else self.base
+        spec = self.base
+        if overrides:
+            spec = vary(self.base, overrides, self._registry, self._results)
         spec = dataclasses.replace(spec, **fields)
         dataset = self.base.key["dataset"]
         content = dataset["fingerprint"], dataset["variant"]

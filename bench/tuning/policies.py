@@ -238,9 +238,9 @@ class FirstEpoch:
 class Together:
     """Trials in brackets, whose members wait for one another at each rung.
 
-    With a budget of trials or epochs `halving` and `first-epoch` make one bracket of it; `hyperband`
-    as many as it takes, the last one smaller. With a budget of time, brackets follow one another
-    until it is spent, and one that has begun is finished.
+    With a budget of trials or epochs `halving` and `first-epoch` make one bracket of it, and
+    `hyperband` as many as it takes, the last one smaller. With a budget of time, brackets follow
+    one another until it is spent, and one that has begun is finished.
     """
 
     ladder: Halving | FirstEpoch
@@ -391,7 +391,9 @@ def _ladder(name: str, text: str) -> Halving | FirstEpoch:
         word = word.strip()
         if word not in known:
             hint = did_you_mean(word, known)
-            raise ConfigError(f"pruner `{name}` has no option `{word}`{hint}; it has {listing(known)}")
+            raise ConfigError(
+                f"pruner `{name}` has no option `{word}`{hint}; it has {listing(known)}"
+            )
         number = parse_value(value)
         least = 2 if word == "eta" else 1
         if not equals or isinstance(number, bool) or not isinstance(number, int) or number < least:

@@ -109,9 +109,8 @@ class TunedCell:
         cell = f"{record.dataset} · {record.model} · {record.optimizer}"
         if not record.best:
             errors = [trial.error for trial in record.trials if trial.error]
-            return (
-                f"{cell}: every trial failed, {counts}; {errors[0] if errors else 'none ended well'}"
-            )
+            first = errors[0] if errors else "none ended well"
+            return f"{cell}: every trial failed, {counts}; {first}"
         if len(record.objectives) > 1:
             return f"{cell}: {len(record.best)} trials on the Pareto front of {counts}"
         by_number = {trial.number: trial for trial in record.trials}
@@ -124,7 +123,9 @@ class TunedCell:
 
     def _forget_states(self) -> None:
         """Remove the saved states of trials that go no further."""
-        runs = (self._store.read(run) for t in self._study.trials for run in t.notes.get("runs", ()))
+        runs = (
+            self._store.read(run) for t in self._study.trials for run in t.notes.get("runs", ())
+        )
         self._store.forget_states({record.spec.whole_id for record in runs if record})
 
     def _write(self) -> None:
@@ -168,7 +169,7 @@ def _plain(trial: Trial) -> TrialRecord:
     return TrialRecord(
         number=trial.number,
         state=trial.state,
-        params=dict(trial.values),
+        params={**trial.values, **trial.params},
         overrides=dict(notes.get("overrides", {})),
         scores=dict(trial.scores),
         objectives=list(trial.objectives) if trial.state is TrialState.COMPLETE else [],

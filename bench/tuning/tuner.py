@@ -145,6 +145,7 @@ class Tuner:
             *(identity, base, space, study, policy, self._registry, self._objectives),
             seeds=self._config.tune_seeds,
             training=runner.training,
+            results=self._store.root,
         )
         return TunedCell(
             *(name, runs, cell, self._config, self._store, self._registry, runner, self._say)
@@ -266,7 +267,7 @@ def _objectives(config: ExperimentConfig) -> list[Objective]:
         raise ConfigError("`objectives` takes each name once; `score` is the default")
     if len(config.objectives) > 1 and config.pruner != "none":
         raise ConfigError(
-            f"`--pruner {config.pruner}` compares trials by one score, and {len(config.objectives)} "
-            "objectives are wanted; leave one of the two out"
+            f"`--pruner {config.pruner}` compares trials by one score, and there are "
+            f"{len(config.objectives)} objectives; leave one of the two out"
         )
     return [Objective(name, MEASURES[name][1]) for name in config.objectives]
