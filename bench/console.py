@@ -374,7 +374,7 @@ def _block_table(block: Block, width: int) -> Table:
     for optional in dropped:
         if sum(room[name] + GAP for name in columns) <= width:
             break
-        del columns[optional]
+        columns.pop(optional, None)
     table = Table(
         title=Text(one_line(block.title), style="bold"),
         title_justify="left",

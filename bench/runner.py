@@ -7,26 +7,31 @@ the next call of the same command.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from types import FrameType
 from typing import Any, Protocol
 
 import filelock
 
-from bench import estimate, provenance
+from bench import estimate
 from bench.config import ExperimentConfig
-from bench.dispatch import Claim, Dispatcher, Interruption, InTurn, Listed, Supply, Task
-from bench.errors import EnvironmentFailure, UsageError
-from bench.forecast import PlannedRun, stored_dataset
-from bench.plan import plan
+from bench.dispatch import (
+    Claim,
+    Dispatcher,
+    Interruption,
+    InTurn,
+    Listed,
+    Supply,
+    Task,
+    interruptible,
+)
+from bench.errors import EnvironmentFailure
+from bench.forecast import PlannedRun
+from bench.preparing import Preparing
 from bench.records import (
     ComponentRef,
     EpochMetrics,
@@ -41,9 +46,6 @@ from bench.registry import Offer, Registry, stdout_to_stderr
 from bench.specs import Executor, ExecutorSession
 from bench.store import Store, prune_weights
 from bench.text import duration, one_line
-
-Content = tuple[str, str, str | None]
-"""Of a stored dataset: fingerprint, variant, and the list of its files if it is not decoded."""
 
 
 class Observer(Protocol):
@@ -128,7 +130,7 @@ class Runner:
         self._specs = [run.spec for run in planned]
         interrupted = False
         try:
-            with _interruptible(self._interruption.request):
+            with interruptible(self._interruption.request):
                 left = [run for run in planned if not run.cached]
                 self._is_tuned = self._tuning is None or self._was_tuned(self._tuning)
                 if left or not self._is_tuned:
@@ -193,69 +195,14 @@ class Runner:
         return result
 
     def _prepare(self, specs: list[RunSpec], device_name: str) -> list[RunSpec]:
-        """Store each dataset that is not stored yet, and complete the keys.
-
-        A dataset that cannot be prepared fails its own runs; the others go on.
-        """
-        contents: dict[str, Content | None] = {}
-        missing: dict[str, RunSpec] = {}
-        for spec in specs:
-            source = spec.source
-            if source in contents:
-                continue
-            stored = stored_dataset(self._component("dataset", spec.dataset), spec)
-            if stored is None:
-                contents[source] = None
-            else:
-                listed = str(stored.files) if stored.files else None
-                contents[source] = (stored.fingerprint, stored.variant, listed)
-            if stored is None:
-                missing[source] = spec
-        errors = self._store_datasets(missing, contents)
-        if missing:
-            # Now it is known what their labels ask for, and so which loss is the default.
-            specs = self._plan_again(specs)
-        completed = []
-        for spec in specs:
-            content = contents[spec.source]
-            if content is not None:
-                spec = dataclasses.replace(spec, files=content[2])
-            told = content[:2] if content else None
-            spec = provenance.complete(spec, self._registry, told, device_name)
-            completed.append(spec)
+        """Store what is not stored yet, and complete the keys; what cannot be stored has failed."""
+        preparing = Preparing(self._config, self._registry, self._ask, self._observer.message)
+        completed, errors = preparing.complete(specs, device_name)
+        for spec in completed:
             if spec.source in errors:
                 self._unfit.add(spec.cell)
                 self._finish(_record(spec, RunStatus.FAILED, errors[spec.source], {}))
         return completed
-
-    def _plan_again(self, specs: list[RunSpec]) -> list[RunSpec]:
-        """Return the runs as they are planned now, on the device that the workers have."""
-        try:
-            again = plan(self._config, self._registry).runs
-        except UsageError:
-            return specs  # what does not suit a dataset fails its own runs, each with the reason
-        return [dataclasses.replace(spec, device=specs[0].device) for spec in again]
-
-    def _store_datasets(
-        self, missing: dict[str, RunSpec], contents: dict[str, Content | None]
-    ) -> dict[str, str]:
-        """Have workers store datasets; note their contents and return the errors by source."""
-        requests = []
-        for spec in missing.values():
-            self._observer.message(f"preparing dataset `{spec.dataset.name}`")
-            payload = {"spec": spec.to_dict(), "offline": self._config.offline}
-            requests.append((JobKind.PREPARE, payload))
-        labels = [spec.dataset.name for spec in missing.values()]
-        errors: dict[str, str] = {}
-        for source, (result, error) in zip(missing, self._ask(requests, labels), strict=True):
-            if result is None:
-                errors[source] = error
-                continue
-            stored = result["dataset"]
-            contents[source] = stored["fingerprint"], stored["variant"], stored["files"]
-            for note in result["notes"]:
-                self._observer.message(f"  {note}")
-        return errors
 
     def _open(self, spec: RunSpec) -> bool:
         """Return whether a run is still to be done."""
@@ -460,28 +407,6 @@ class Runner:
     def _job(self, kind: JobKind, payload: dict[str, Any], log: Path) -> Job:
         self._jobs += 1
         return Job(f"{kind}-{self._jobs}", kind, payload, log.absolute())
-
-
-@contextlib.contextmanager
-def _interruptible(stop: Callable[[], None]) -> Iterator[None]:
-    """Have Ctrl-C and SIGTERM call `stop`; a second one of either ends at once."""
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        for each in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(each, signal.SIG_DFL)
-        stop()
-
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        for each in before:
-            signal.signal(each, interrupt)
-        yield
-    finally:
-        for each, handler in before.items():
-            signal.signal(each, handler)
 
 
 def _record(spec: RunSpec, status: RunStatus, error: str, facts: dict[str, Any]) -> RunRecord:
