@@ -6,8 +6,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bench.studies import folder_of
+from bench.tuning.addresses import masked
+from bench.tuning.quiet import quietly, silence
+
 if TYPE_CHECKING:
     import optuna
+
+__all__ = ["journal_path", "masked", "open_storage"]
 
 
 def open_storage(
@@ -27,14 +33,18 @@ def open_storage(
             refuses, or was made by another version of Optuna.
         StoreError: the journal cannot be read or written.
     """
-    raise NotImplementedError
+    # Optuna and SQLAlchemy take a second; only who tunes waits for them.
+    silence()
+    with quietly():
+        if where is None:
+            from bench.tuning.journal import Journal
+
+            return Journal(journal_path(results), say)
+        from bench.tuning.database import open_database
+
+        return open_database(where)
 
 
 def journal_path(results: Path) -> Path:
     """Return the file that studies of a results folder are kept in unless told otherwise."""
-    return results / "studies" / "journal.log"
-
-
-def masked(url: str) -> str:
-    """Return a database's URL without its password, for printing."""
-    raise NotImplementedError
+    return folder_of(results) / "journal.log"
