@@ -98,11 +98,11 @@ class Domain:
 
     def _at(self, share: float) -> Number:
         """Return the value at a part, 0 to 1, of the range."""
+        if share in (0, 1):  # exactly, whatever a logarithm would make of it
+            return self.high if share else self.low
         if self.log:
             low, high = math.log(self.low), math.log(self.high)
             value = math.exp(low + share * (high - low))
-            # The ends come back from their logarithm with an error of rounding.
-            value = min(max(value, self.low), self.high)
         elif self.step is not None:
             value = self.low + self.step * math.floor(share * (self.size - 1) + 0.5)
         else:

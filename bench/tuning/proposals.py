@@ -12,7 +12,13 @@ from bench.errors import BenchError, ConfigError, PluginError
 from bench.overrides import typed
 from bench.registry import Offer
 from bench.text import one_line
-from bench.tuning.domains import Domain, proposed_choices, proposed_range
+from bench.tuning.domains import (
+    Domain,
+    Written,
+    proposed_choices,
+    proposed_range,
+    range_of,
+)
 from bench.tuning.walking import Chooser, Path, ScriptedTrial, explore
 
 
@@ -57,22 +63,27 @@ class Part:
         """How messages name it."""
         return f"{self.kind} `{self.name}` of plugin {self.offer.plugin.label}"
 
-    def is_float(self, param: str, ends: Sequence[Any]) -> bool:
-        """Return whether a range of a param is one of all numbers, not of whole ones only.
+    def domain(self, param: str, written: Written) -> Domain:
+        """Return the range or the choices that a user has written for a param.
 
         Raises:
-            ConfigError: it is no number.
+            ConfigError: it is no number and has no range, or a value does not suit it.
         """
+        where = f"{written.source}: `{self.key(param)}`"
         default = self.defaults[param]
-        if default is None:
+        if written.ends is None:
+            values = (typed(value, default, where) for value in written.choices)
+            return Domain("choice", choices=tuple(values))
+        if default is None:  # its annotation tells more, if it has one
             parameter = inspect.signature(self.offer.component.factory).parameters[param]
-            return "float" in str(parameter.annotation) or any(isinstance(e, float) for e in ends)
-        if isinstance(default, bool) or not isinstance(default, int | float):
+            is_float = "float" in str(parameter.annotation) or float in map(type, written.ends)
+        elif isinstance(default, bool) or not isinstance(default, int | float):
             raise ConfigError(
-                f"`{self.key(param)}` is {default!r} by default and has no range; "
-                "list choices with commas"
+                f"{where} is {default!r} by default and has no range; list choices with commas"
             )
-        return isinstance(default, float)
+        else:
+            is_float = isinstance(default, float)
+        return range_of(written, "float" if is_float else "int")
 
 
 @dataclass

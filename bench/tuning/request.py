@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, get_args
 
 from bench.config import ExperimentConfig, protocol_value
 from bench.errors import BenchError, ConfigError
-from bench.overrides import PROTOCOL, defaults_of, typed
+from bench.overrides import PROTOCOL, defaults_of
 from bench.protocol import NOT_SEARCHED, SEARCH_RANGES, Protocol
 from bench.records import COMPONENT_KINDS, OPTIONAL_KINDS, RunSpec
 from bench.registry import Offer, Registry
@@ -31,10 +31,12 @@ class Entry:
 
     Attributes:
         source: how messages about it begin.
+        origin: what of the config asks for it: `space` or `search`, and the name there.
     """
 
     domain: Domain
     source: str
+    origin: tuple[str, str]
     condition: Condition | None = None
 
 
@@ -45,7 +47,7 @@ class Request:
     Attributes:
         parts: the components that a trial may have, by kind; that of the base first.
         entries: by the names that `--set` knows.
-        used: what of `search` and `space` concerns this cell.
+        used: what of `search` concerns this cell, apart from `entries`.
     """
 
     parts: dict[str, list[Part]]
@@ -128,11 +130,12 @@ class _Reader:
         for item in self.config.search:
             for field_name in self._fields_of(item):
                 key = f"{PROTOCOL}.{field_name}"
+                if field_name in given or item == PROTOCOL:
+                    self.request.used.add(("search", item))
                 if field_name not in given and key not in self.request.entries:
                     asked = {**self.spec.protocol, **self.spec.pinned}
-                    text = SEARCH_RANGES[field_name](asked)
-                    self._add_field(field_name, read(key, text), ("search", item))
-                self.request.used.add(("search", item))
+                    written = read(key, SEARCH_RANGES[field_name](asked))
+                    self._add_field(field_name, written, ("search", item))
 
     def _fields_of(self, item: str) -> list[str]:
         """Return the protocol fields that an item of `search` names."""
@@ -150,11 +153,9 @@ class _Reader:
             )
         return [field_name]
 
-    def _add_field(self, name: str, written: Written, used: tuple[str, str]) -> None:
-        domain = self._field_domain(name, written)
-        entry = Entry(domain, written.source, written.condition)
+    def _add_field(self, name: str, written: Written, origin: tuple[str, str]) -> None:
+        entry = Entry(self._field_domain(name, written), written.source, origin, written.condition)
         self.request.entries[f"{PROTOCOL}.{name}"] = entry
-        self.request.used.add(used)
 
     def _field_domain(self, name: str, written: Written) -> Domain:
         """Return the range or the choices of a protocol field.
@@ -240,10 +241,10 @@ class _Reader:
                         f"{written.source}: `--set` fixes `{part.key(param)}`; "
                         "leave out one of the two"
                     )
-                entry = Entry(_param_domain(part, param, written), written.source)
-                entry = dataclasses.replace(entry, condition=written.condition)
+                domain = part.domain(param, written)
+                origin = ("space", written.key)
+                entry = Entry(domain, written.source, origin, written.condition)
                 self.request.entries[part.key(param)] = entry
-                self.request.used.add(("space", written.key))
 
     def _is_elsewhere(self, name: str, source: str) -> bool:
         """Return whether something of that name is installed, as it may be of another cell."""
@@ -392,28 +393,3 @@ def _types_of(annotation: Any) -> set[Any]:
     """Return the types that an annotation allows, those inside of it included."""
     inner = get_args(annotation)
     return set().union(*map(_types_of, inner)) if inner else {annotation}
-
-
-def _param_domain(part: Part, param: str, written: Written) -> Domain:
-    """Return the range or the choices of a component's param.
-
-    Raises:
-        ConfigError: it has no ranges, or a value does not suit it.
-    """
-    default = part.defaults[param]
-    if written.ends is not None:
-        try:
-            is_float = part.is_float(param, written.ends)
-        except ConfigError as error:
-            raise ConfigError(f"{written.source}: {error}") from error
-        return range_of(written, "float" if is_float else "int")
-    where = f"{written.source}: `{part.key(param)}`"
-    return Domain("choice", choices=tuple(typed(v, default, where) for v in written.choices))
-
-
-def names_of(config: ExperimentConfig) -> Mapping[tuple[str, str], str]:
-    """Return what the user has named to be searched, with the option that it was named in."""
-    named = {("space", key): f"--space {key}" for key in config.space}
-    if "search" in config.model_fields_set:
-        named |= {("search", item): f"--search {item}" for item in config.search}
-    return named

@@ -16,7 +16,7 @@ from bench.records import RunSpec
 from bench.registry import Registry
 from bench.tuning.asking import Session
 from bench.tuning.domains import Domain
-from bench.tuning.request import Request, names_of, read_request
+from bench.tuning.request import Request, read_request
 from bench.tuning.walking import Chooser, Path, ScriptedTrial, explore, leaves
 from bench.variation import vary
 
@@ -44,7 +44,6 @@ class Space:
     def __init__(
         self, spec: RunSpec, request: Request, registry: Registry, results: FilePath
     ) -> None:
-        self.used = frozenset(request.used)
         self._spec = spec
         self._request = request
         self._pins = {
@@ -177,6 +176,11 @@ class Space:
             self._always &= path.asked.keys()
             for name, domain in path.asked.items():
                 self._asked[name] = self._asked.setdefault(name, domain).merge(domain)
+        set_somewhere = {name for path in (*ways, *chance) for name in path.values}
+        origins = {
+            entry.origin for name, entry in self._request.entries.items() if name in set_somewhere
+        }
+        self.used = frozenset(self._request.used | origins)
         for path in ways:
             vary(self._spec, path.values, registry, results)
 
@@ -208,9 +212,20 @@ def check_used(spaces: Iterable[Space], config: ExperimentConfig) -> None:
         ConfigError: there is such a name.
     """
     used = frozenset[tuple[str, str]]().union(*(space.used for space in spaces))
-    for name, option in names_of(config).items():
+    for name, option in _named(config).items():
         if name not in used:
-            raise ConfigError(
-                f"{option}: it concerns none of the cells; name components that were chosen, "
-                "and that propose ranges"
-            )
+            field = name[1].removeprefix(f"{PROTOCOL}.").replace("-", "_")
+            advice = "name components that were chosen, and that propose ranges"
+            if name[1] != field and field in COMPANIONS:
+                advice = f"it goes with {COMPANIONS[field][1]}"
+            elif name[1] != field:
+                advice = "a component that was chosen pins it"
+            raise ConfigError(f"{option}: it does nothing in any of the cells; {advice}")
+
+
+def _named(config: ExperimentConfig) -> Mapping[tuple[str, str], str]:
+    """Return what the user has named to be searched, with the option that it was named in."""
+    named = {("space", key): f"--space {key}" for key in config.space}
+    if "search" in config.model_fields_set:
+        named |= {("search", item): f"--search {item}" for item in config.search}
+    return named
