@@ -292,11 +292,13 @@ def parse_space(options: Iterable[str]) -> dict[str, str]:
     Raises:
         ConfigError: an option without `=`, a key or a range, or a key given twice.
     """
-    found = _keyed(options, "--space", "NAME.PARAM=LOW..HIGH")
+    # A condition, which comes last, has an `=` of its own.
+    parts = [re.split(r"(?=\s+if\s)", option, maxsplit=1) for option in options]
+    found = _keyed((part[0] for part in parts), "--space", "NAME.PARAM=LOW..HIGH")
     for key, text in found.items():
         if not text.strip():
             raise ConfigError(f"--space {key}: it has no range")
-    return found
+    return {key: "".join([found[key], *rest]) for key, (_, *rest) in zip(found, parts, strict=True)}
 
 
 def _keyed(options: Iterable[str], flag: str, form: str) -> dict[str, str]:

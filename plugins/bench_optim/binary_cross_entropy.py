@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import bench
 
@@ -44,9 +44,15 @@ def build(num_classes: int, *, label_smoothing: float = 0.0) -> Callable[[Tensor
     return loss
 
 
+def suggest(trial: Any) -> dict[str, Any]:
+    """Search how much labels are smoothed."""
+    return {"label_smoothing": trial.suggest_float("label_smoothing", 0.0, 0.3)}
+
+
 LOSS = bench.Loss(
     name="binary-cross-entropy",
     build=build,
+    suggest=suggest,
     preload=("torch",),
     default=True,
     tasks=tuple(bench.Task),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import bench
 
@@ -49,6 +49,18 @@ def build(
     return loss
 
 
+def suggest(trial: Any) -> dict[str, Any]:
+    """Search around the paper's table of both params."""
+    return {
+        "gamma": trial.suggest_float("gamma", 0.0, 4.0),
+        "alpha": trial.suggest_float("alpha", 0.1, 0.9),
+    }
+
+
 LOSS = bench.Loss(
-    name="binary-focal", build=build, preload=("torch",), tasks=(bench.Task.MULTI_LABEL,)
+    name="binary-focal",
+    build=build,
+    suggest=suggest,
+    preload=("torch",),
+    tasks=(bench.Task.MULTI_LABEL,),
 )

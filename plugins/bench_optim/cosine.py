@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import bench
 
@@ -28,4 +29,9 @@ def build(steps: int, steps_per_epoch: int, *, end_factor: float = 0.0) -> list[
     ]
 
 
-SCHEDULE = bench.Schedule(name="cosine", build=build)
+def suggest(trial: Any) -> dict[str, Any]:
+    """Search where the fall ends."""
+    return {"end_factor": trial.suggest_float("end_factor", 0.0, 0.1)}
+
+
+SCHEDULE = bench.Schedule(name="cosine", build=build, suggest=suggest)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import bench
 from bench_optim.class_weights import weigher
@@ -60,4 +60,11 @@ def build(
     return loss
 
 
-LOSS = bench.Loss(name="cross-entropy", build=build, preload=("torch",), default=True)
+def suggest(trial: Any) -> dict[str, Any]:
+    """Search how much labels are smoothed."""
+    return {"label_smoothing": trial.suggest_float("label_smoothing", 0.0, 0.3)}
+
+
+LOSS = bench.Loss(
+    name="cross-entropy", build=build, suggest=suggest, preload=("torch",), default=True
+)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import bench
 from bench_optim.class_weights import weigher
@@ -52,4 +52,9 @@ def build(
     return loss
 
 
-LOSS = bench.Loss(name="focal", build=build, preload=("torch",))
+def suggest(trial: Any) -> dict[str, Any]:
+    """Search how strongly sure images are passed over, from cross-entropy to twice the paper's."""
+    return {"gamma": trial.suggest_float("gamma", 0.0, 4.0)}
+
+
+LOSS = bench.Loss(name="focal", build=build, suggest=suggest, preload=("torch",))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import bench
 
@@ -55,4 +56,12 @@ def _between(start: float, end: float, progress: float) -> float:
     return end + (start - end) * (1 + math.cos(math.pi * progress)) / 2
 
 
-SCHEDULE = bench.Schedule(name="one-cycle", build=build, default=True)
+def suggest(trial: Any) -> dict[str, Any]:
+    """Search how long the rate rises, and from what."""
+    return {
+        "warmup": trial.suggest_float("warmup", 0.05, 0.5),
+        "start_factor": trial.suggest_float("start_factor", 0.01, 0.5, log=True),
+    }
+
+
+SCHEDULE = bench.Schedule(name="one-cycle", build=build, suggest=suggest, default=True)

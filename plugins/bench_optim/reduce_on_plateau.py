@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import bench
 
@@ -67,4 +68,12 @@ def _check(name: str, value: float, is_right: bool, wanted: str) -> None:
         raise bench.ConfigError(f"schedule `reduce-on-plateau`: `{name}` is {value}; give {wanted}")
 
 
-SCHEDULE = bench.Schedule(name="reduce-on-plateau", build=build)
+def suggest(trial: Any) -> dict[str, Any]:
+    """Search how far the rate drops, and after how long a wait."""
+    return {
+        "factor": trial.suggest_float("factor", 0.05, 0.7, log=True),
+        "patience": trial.suggest_int("patience", 0, 4),
+    }
+
+
+SCHEDULE = bench.Schedule(name="reduce-on-plateau", build=build, suggest=suggest)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import bench
 
 
@@ -45,4 +47,12 @@ def build(
     return [float(factor) ** (step // size) for step in range(steps)]
 
 
-SCHEDULE = bench.Schedule(name="step", build=build)
+def suggest(trial: Any) -> dict[str, Any]:
+    """Search how often the rate drops, and how far."""
+    return {
+        "drops": trial.suggest_int("drops", 1, 4),
+        "factor": trial.suggest_float("factor", 0.05, 0.5, log=True),
+    }
+
+
+SCHEDULE = bench.Schedule(name="step", build=build, suggest=suggest)
