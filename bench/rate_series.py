@@ -20,12 +20,14 @@ class RateCurve:
         points: learning rate and value of complete trials, in the order of rates.
         failed: learning rates at which trials failed, in order.
         default: the point of the default params, where it is complete.
+        alone: whether nothing but the learning rate was searched.
     """
 
     optimizer: str
     points: tuple[tuple[float, float], ...]
     failed: tuple[float, ...]
     default: tuple[float, float] | None
+    alone: bool
 
 
 @dataclass(frozen=True)
@@ -66,28 +68,35 @@ def rate_sheets(studies: Iterable[StudyRecord]) -> list[RateSheet]:
         curve = _rate_curve(view)
         if curve is not None:
             families.setdefault((study.dataset, view.label), []).append((view, curve))
-    sheets = []
-    for (dataset, label), found in families.items():
-        panels: dict[tuple[str, str], list[tuple[StudyView, RateCurve]]] = {}
-        for view, curve in found:
-            protocol = canonical(_protocol(view.study))
-            panels.setdefault((model_of(view.study), protocol), []).append((view, curve))
-        protocols = [_protocol(pairs[0][0].study) for pairs in panels.values()]
-        differing = [
-            name
-            for name in dict.fromkeys(name for protocol in protocols for name in protocol)
-            if len({canonical(protocol.get(name)) for protocol in protocols}) > 1
-        ]
-        drawn = []
-        for (model, _), pairs in panels.items():
-            protocol = _protocol(pairs[0][0].study)
-            own = [f"{name.replace('_', ' ')} {spoken(protocol.get(name))}" for name in differing]
-            curves = _merged([curve for _, curve in pairs])
-            title = one_line(", ".join([model, *own]))
-            drawn.append(RatePanel(title, pairs[0][0].objective.maximize, tuple(curves)))
-        names = sorted({curve.optimizer for _, curve in found})
-        sheets.append(RateSheet(one_line(dataset), label, tuple(drawn), tuple(names)))
-    return sheets
+    return [
+        RateSheet(
+            one_line(dataset),
+            label,
+            tuple(_panels(found)),
+            tuple(sorted({curve.optimizer for _, curve in found})),
+        )
+        for (dataset, label), found in families.items()
+    ]
+
+
+def _panels(found: Sequence[tuple[StudyView, RateCurve]]) -> Iterable[RatePanel]:
+    """Return a panel for each model and protocol, named by what differs."""
+    groups: dict[str, list[tuple[StudyView, RateCurve]]] = {}
+    for view, curve in found:
+        place = canonical([model_of(view.study), _protocol(view.study)])
+        groups.setdefault(place, []).append((view, curve))
+    protocols = [_protocol(pairs[0][0].study) for pairs in groups.values()]
+    differing = [
+        name
+        for name in dict.fromkeys(name for protocol in protocols for name in protocol)
+        if len({canonical(protocol.get(name)) for protocol in protocols}) > 1
+    ]
+    for pairs, protocol in zip(groups.values(), protocols, strict=True):
+        view = pairs[0][0]
+        own = [f"{name.replace('_', ' ')} {spoken(protocol.get(name))}" for name in differing]
+        title = one_line(", ".join([model_of(view.study), *own]))
+        curves = tuple(_merged([curve for _, curve in pairs]))
+        yield RatePanel(title, view.objective.maximize, curves)
 
 
 def _rate_curve(view: StudyView) -> RateCurve | None:
@@ -110,7 +119,8 @@ def _rate_curve(view: StudyView) -> RateCurve | None:
             default = (rate, value) if trial.number == 0 else default
     if not points:
         return None
-    return RateCurve(study.optimizer, tuple(sorted(points)), tuple(sorted(failed)), default)
+    alone = len(study.space) == 1
+    return RateCurve(study.optimizer, tuple(sorted(points)), tuple(sorted(failed)), default, alone)
 
 
 def _merged(curves: Sequence[RateCurve]) -> Iterable[RateCurve]:
@@ -120,7 +130,8 @@ def _merged(curves: Sequence[RateCurve]) -> Iterable[RateCurve]:
         points = sorted(point for curve in same for point in curve.points)
         failed = sorted(rate for curve in same for rate in curve.failed)
         default = next((curve.default for curve in same if curve.default), None)
-        yield RateCurve(optimizer, tuple(points), tuple(failed), default)
+        alone = all(curve.alone for curve in same)
+        yield RateCurve(optimizer, tuple(points), tuple(failed), default, alone)
 
 
 def _protocol(study: StudyRecord) -> dict[str, Any]:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from bench import metrics, stats
@@ -101,8 +102,22 @@ class StudyView:
     front: tuple[TrialRecord, ...]
     causes: tuple[tuple[str, int], ...]
     axes: tuple[Axis, ...]
-    importances: Importances = field(default_factory=lambda: Importances({}, ""))
-    expected: Expected = field(default_factory=lambda: Expected((), 0, 0, ""))
+
+    @cached_property
+    def importances(self) -> Importances:
+        """How much each param mattered; the first time this takes seconds, as Optuna is imported."""
+        return importances(self.study, self.values)
+
+    @cached_property
+    def expected(self) -> Expected:
+        """What the best of k trials is expected to score, of a random search."""
+        return _expected(self)
+
+    @property
+    def by_importance(self) -> list[Axis]:
+        """The axes of params, the most important first; in the study's order if that is unknown."""
+        shares = self.importances.shares
+        return sorted(self.axes, key=lambda axis: -shares.get(axis.name, 0.0))
 
     @property
     def best(self) -> float | None:
@@ -134,7 +149,7 @@ class StudyView:
 
 
 def view_of(study: StudyRecord) -> StudyView:
-    """Return all that is shown of a study but importances and the expected best: see `analysed`."""
+    """Return a study with what follows from it."""
     values = {}
     for trial in study.trials:
         value = value_of(study, trial)
@@ -154,13 +169,6 @@ def view_of(study: StudyRecord) -> StudyView:
         tuple(causes.most_common()),
         tuple(_axis(name, space, study.trials) for name, space in study.space.items()),
     )
-
-
-def analysed(study: StudyRecord) -> StudyView:
-    """Return all that is shown of a study; this takes seconds, as Optuna is imported."""
-    view = view_of(study)
-    found = importances(study, view.values)
-    return StudyView(**{**vars(view), "importances": found, "expected": _expected(view)})
 
 
 def main_objective(study: StudyRecord) -> int:

@@ -156,7 +156,9 @@ def _drawn(
     objectives: Sequence[Objective],
 ) -> TrialRecord:
     params = {name: _value(each, generator) for name, each in space.items()}
-    params.pop("cosine.final" if params["protocol.schedule"] == "one-cycle" else "one-cycle.peak_fraction")
+    params.pop(
+        "cosine.final" if params["protocol.schedule"] == "one-cycle" else "one-cycle.peak_fraction"
+    )
     far = math.log10(params[f"{optimizer}.lr"]) + 2.7
     score = 0.93 - 0.05 * far**2 - 0.4 * abs(params["cnn.dropout"] - 0.2)
     score = float(np.clip(score + generator.normal(0, 0.01), 0.1, 1.0))

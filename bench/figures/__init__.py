@@ -1,8 +1,8 @@
 """Panels and studies drawn with matplotlib: curves, rankings, and what tuning has found.
 
-Drawing takes panels or views and returns a `matplotlib.figure.Figure`; it neither reads records nor touches
-pyplot. Names are drawn letter by letter, whatever stands in them, and the reader's own matplotlib
-settings change nothing.
+Drawing takes panels or views and returns a `matplotlib.figure.Figure`; it neither reads records nor
+touches pyplot. Names are drawn letter by letter, whatever stands in them, and the reader's own
+matplotlib settings change nothing.
 """
 
 from __future__ import annotations
@@ -76,8 +76,9 @@ def write_study(view: StudyView, folder: Path) -> list[Path]:
         figures["history"] = draw_history(view)
     if view.importances.shares:
         figures["importances"] = draw_importances(view)
-    if view.history and view.axes:
+    if view.history and len(view.axes) > 1:
         figures["parallel"] = draw_parallel(view)
+    if view.history and view.axes:
         figures["slices"] = draw_slices(view)
     if any(math.isfinite(each.mean) for each in view.expected.curve):
         figures["expected"] = draw_expected(view)

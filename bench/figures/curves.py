@@ -157,7 +157,7 @@ def _draw_legends(
         "band": Patch(color=FAINT, alpha=0.25, linewidth=0),
         "rest": Line2D([], [], color=FAINT, linewidth=0.6),
     }
-    legends: tuple[tuple[Any, int, list[Any], list[str]], ...] = (
+    legends: tuple[tuple[str, int, list[Any], list[str]], ...] = (
         ("upper center", math.ceil(len(labels) / rows), handles, [*map(shortened, labels)]),
         ("lower center", len(keys), [drawn[key] for key, _ in keys], [text for _, text in keys]),
     )

@@ -64,9 +64,9 @@ def write_notes(figure: SubFigure, lines: Sequence[str]) -> None:
 
 
 def draw_legend(
-    figure: SubFigure, handles: Sequence[Any], labels: Sequence[str], place: str, columns: int
+    figure: SubFigure, handles: Sequence[Any], labels: Sequence[str], place: Any, columns: int
 ) -> None:
-    """Draw a legend without a frame in a part of a figure."""
+    """Draw a legend without a frame in a part of a figure; `place` is matplotlib's word."""
     # Named only afterwards: matplotlib takes a label that begins with `_` for none.
     legend = figure.legend(
         list(handles), ["x"] * len(handles), loc=place, ncols=columns, frameon=False, borderpad=0.1

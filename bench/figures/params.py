@@ -7,7 +7,6 @@ import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from bench import study_series
 from bench.figures.choice import COLORS, MARKERS, MOST_PANELS
 from bench.figures.looks import (
     FAINT,
@@ -23,10 +22,11 @@ from bench.figures.looks import (
     wrapped,
     write_notes,
 )
-from bench.figures.tuning import BLUE, STATES, VERMILLION, cut_note, headline, value_range
+from bench.figures.tuning import STATES, VERMILLION, cut_note, headline, value_range
 from bench.rate_series import RatePanel, RateSheet
 from bench.studies import TrialRecord, TrialState
 from bench.study_series import Axis, StudyView
+from bench.text import one_line
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -40,21 +40,23 @@ COLUMNS = 4
 """Slices beside each other."""
 OFF = -0.2
 """Where the line of a trial passes an axis that does not apply to it; 0 to 1 is the axis."""
-_STAR: dict[str, Any] = {"linestyle": "", "markersize": 10, "markeredgecolor": "white"}
+SLICED = (TrialState.COMPLETE, TrialState.PRUNED)
+"""Trials that slices show."""
+_MARK: dict[str, Any] = {"linestyle": "", "markeredgecolor": "white", "markeredgewidth": 0.7}
 
 
 def draw_parallel(view: StudyView) -> Figure:
     """Draw each complete trial as a line through its params, coloured by what it scored."""
-    axes_drawn = _by_importance(view)[:MOST_AXES]
+    axes_drawn = view.by_importance[:MOST_AXES]
     trials = _complete(view)
-    low, high, cut = value_range(view)
+    low, high, cut = value_range(view, [TrialState.COMPLETE])
     width = min(20.0, max(8.0, 1.35 * (len(axes_drawn) + 1)))
     winners = {trial.number for trial in view.front}
     notes = _parallel_notes(view, axes_drawn, cut)
     lines = wrapped(notes, width, 8.0)
     title = wrapped([headline(view)], width, 11.0)
     with style():
-        heights = [LINE * len(title) * 1.2 + 4.4, LINE * 0.85 * len(lines) + 0.1]
+        heights = [LINE * len(title) * 1.2 + 5.2, LINE * 0.85 * len(lines) + 0.1]
         figure, (top, bottom) = stacked(width, heights, "\n".join(title))
         axes = top.subplots()
         axes.set_axis_off()
@@ -64,10 +66,10 @@ def draw_parallel(view: StudyView) -> Figure:
         for trial in sorted(trials, key=lambda each: sign * view.values[each.number]):
             value = min(max(view.values[trial.number], low), high)
             share = 0.5 if high == low else (value - low) / (high - low)
-            places = [axis.fraction(trial.params) for axis in axes_drawn]
+            places = [_fraction(axis, trial) for axis in axes_drawn]
             axes.plot(
                 range(len(places) + 1),
-                [*(OFF if place is None else place for place in places), share],
+                [*places, share],
                 color=VERMILLION if trial.number in winners else _color(share, sign),
                 linewidth=2.4 if trial.number in winners else 1.1,
                 alpha=1.0 if trial.number in winners else 0.75,
@@ -86,8 +88,8 @@ def draw_slices(view: StudyView) -> Figure:
     """Draw what trials scored against each param, the most important first."""
     from matplotlib.lines import Line2D
 
-    drawn = _by_importance(view)[:MOST_SLICES]
-    low, high, cut = value_range(view)
+    drawn = view.by_importance[:MOST_SLICES]
+    low, high, cut = value_range(view, SLICED)
     columns = min(COLUMNS, len(drawn))
     rows = math.ceil(len(drawn) / columns)
     width = max(7.0, 2.9 * columns)
@@ -97,10 +99,14 @@ def draw_slices(view: StudyView) -> Figure:
     notes += ["A trial stands in the slices of those params only that applied to it."]
     lines = wrapped([" ".join(notes)], width, 8.0)
     title = wrapped([headline(view)], width, 11.0)
-    states = [state for state in (TrialState.COMPLETE, TrialState.PRUNED) if view.study.count(state)]
-    marks = _marked(view)
+    states = [state for state in SLICED if view.study.count(state)]
+    marks = [*{what: (number, look, what) for number, look, what in _marked(view)}.values()]
     with style():
-        heights = [LINE * len(title) * 1.2 + 2.3 * rows, LINE + 0.15, LINE * 0.85 * len(lines) + 0.1]
+        heights = [
+            LINE * len(title) * 1.2 + 2.3 * rows,
+            LINE + 0.15,
+            LINE * 0.85 * len(lines) + 0.1,
+        ]
         figure, (top, middle, bottom) = stacked(width, heights, "\n".join(title))
         grid = top.subplots(rows, columns, squeeze=False, sharey=True).ravel()
         for axes, axis in zip(grid, drawn, strict=False):
@@ -111,7 +117,7 @@ def draw_slices(view: StudyView) -> Figure:
             axes.set_ylabel(view.label)
         handles = [
             *(Line2D([], [], linestyle="", markersize=5, **STATES[state]) for state in states),
-            *(Line2D([], [], **_STAR, marker=look[0], color=look[1]) for _, look, _ in marks),
+            *(Line2D([], [], **_MARK, **look) for _, look, _ in marks),
         ]
         labels = [*map(str, states), *(label for _, _, label in marks)]
         draw_legend(middle, handles, labels, "upper center", len(labels))
@@ -144,7 +150,7 @@ def draw_rates(sheet: RateSheet) -> Figure:
             axes.set_ylabel(sheet.label)
             axes.label_outer()
         handles = [
-            Line2D([], [], color=color, marker=marker, markersize=5.5)
+            Line2D([], [], color=color, marker=marker, markersize=5.5, linestyle="")
             for color, marker in looks.values()
         ]
         columns = math.ceil(len(names) / rows)
@@ -159,10 +165,10 @@ def _draw_rate_panel(axes: Axes, panel: RatePanel, looks: dict[str, tuple[str, s
         if curve.optimizer not in looks:
             continue
         color, marker = looks[curve.optimizer]
-        axes.plot(*zip(*curve.points, strict=True), color=color, linewidth=0.5, alpha=0.5)
         axes.plot(
             *zip(*curve.points, strict=True),
-            linestyle="",
+            linestyle="-" if curve.alone else "",
+            linewidth=1.0,
             marker=marker,
             markersize=5.5,
             color=color,
@@ -170,7 +176,11 @@ def _draw_rate_panel(axes: Axes, panel: RatePanel, looks: dict[str, tuple[str, s
             markeredgewidth=0.5,
         )
         if curve.default:
-            ring = {"markerfacecolor": "none", "markeredgecolor": color, "markersize": 12}
+            ring: dict[str, Any] = {
+                "markerfacecolor": "none",
+                "markeredgecolor": color,
+                "markersize": 12,
+            }
             axes.plot([curve.default[0]], [curve.default[1]], marker="o", linestyle="", **ring)
         foot = axes.get_xaxis_transform()
         height = 0.02 + 0.03 * [*looks].index(curve.optimizer)
@@ -193,8 +203,10 @@ def _draw_rate_panel(axes: Axes, panel: RatePanel, looks: dict[str, tuple[str, s
 def _rate_notes(
     sheet: RateSheet, panels: Sequence[RatePanel], looks: dict[str, tuple[str, str]]
 ) -> list[str]:
-    notes = ["Complete trials; other params vary too, so points of one optimizer scatter."]
     curves = [curve for panel in panels for curve in panel.curves]
+    notes = ["Complete trials."]
+    if not all(curve.alone for curve in curves):
+        notes = ["Complete trials; points without a line scatter since other params vary too."]
     if any(curve.default for curve in curves):
         notes.append("A ring is about the default learning rate.")
     if any(curve.failed for curve in curves):
@@ -208,10 +220,22 @@ def _rate_notes(
     return notes
 
 
-def _by_importance(view: StudyView) -> list[Axis]:
-    """Return the axes of params, the most important first; in the study's order if unknown."""
-    shares = view.importances.shares
-    return sorted(view.axes, key=lambda axis: -shares.get(axis.name, 0.0))
+def _fraction(axis: Axis, trial: TrialRecord) -> float:
+    """Return where the line of a trial crosses an axis; below its foot, where it has no value."""
+    place = axis.fraction(trial.params)
+    if place is None:
+        return OFF
+    return _inside(place) + 0.1 * _spread(trial.number) if axis.choices else place
+
+
+def _inside(fraction: float) -> float:
+    """Return where a choice lies on its axis, so that its lines can spread about it."""
+    return 0.05 + 0.9 * fraction
+
+
+def _spread(number: int) -> float:
+    """Return a number from -0.5 to 0.5 for a trial, evenly spread and always the same."""
+    return math.modf(number * 0.618)[0] - 0.5
 
 
 def _complete(view: StudyView) -> list[TrialRecord]:
@@ -234,7 +258,7 @@ def _marks(axis: Axis) -> list[tuple[float, str]]:
     if axis.choices:
         last = max(1, len(axis.choices) - 1)
         texts = [_short(text, 14) for text in axis.choices]
-        return [(place / last, text) for place, text in enumerate(texts)]
+        return [(_inside(place / last), text) for place, text in enumerate(texts)]
     ends = [(0.0, axis.low), (1.0, axis.high)] if axis.high > axis.low else [(0.5, axis.low)]
     return [(place, f"{value:.4g}") for place, value in ends]
 
@@ -252,11 +276,8 @@ def _draw_axis(
         fontsize=8.5,
         fontweight="bold",
     )
-    middling = len(marks) > 2
-    if off:
-        marks = [*marks, (OFF, "off")]
-    for height, text in marks:
-        at_end = not middling and height in (0.0, 1.0)
+    for height, text in [*marks, (OFF, "off")] if off else marks:
+        at_end = height in (0.0, 1.0)
         axes.text(
             place if at_end or height == OFF else place + 0.04,
             height + (0.0 if not at_end else 0.02 if height else -0.02),
@@ -302,7 +323,7 @@ def _draw_slice(
         place = axis.place(trial.params)
         if place is not None and trial.number in view.values:
             # Trials with one choice are spread out, always in the same way.
-            spread = 0.3 * math.modf(trial.number * 0.618)[0] - 0.15 if axis.choices else 0.0
+            spread = 0.3 * _spread(trial.number) if axis.choices else 0.0
             points[trial.number] = (place + spread, min(max(view.values[trial.number], low), high))
     for state in states:
         shown = [
@@ -312,16 +333,9 @@ def _draw_slice(
         ]
         if shown:
             axes.plot(*zip(*shown, strict=True), linestyle="", markersize=4.5, **STATES[state])
-    for number, (marker, color), _ in _marked(view):
+    for number, look, _ in _marked(view):
         if number in points:
-            axes.plot(
-                [points[number][0]],
-                [points[number][1]],
-                **_STAR,
-                marker=marker,
-                color=color,
-                zorder=4,
-            )
+            axes.plot([points[number][0]], [points[number][1]], **_MARK, **look, zorder=4)
     room = 0.08 * (high - low) or 0.05
     axes.set_ylim(low - room, high + room)
     axes.set_xlabel(_short(axis.name, 34), fontsize=8.5)
@@ -358,24 +372,27 @@ def _subs(low: float, high: float) -> Sequence[float]:
     return (1.0,) if decades > 2 else (1.0, 3.0) if decades > 1 else (1.0, 2.0, 3.0, 5.0, 7.0)
 
 
-def _marked(view: StudyView) -> list[tuple[int, tuple[str, str], str]]:
-    """Return the trials that stand out in slices: number, marker and colour, and what they are."""
-    front = [trial.number for trial in view.front]
-    what = "best" if len(view.study.objectives) == 1 else "on the Pareto front"
-    marks = [(number, ("*", VERMILLION), what) for number in front[:1]]
-    if view.default and 0 in view.values and 0 not in front[:1]:
-        marks.append((0, ("D", COLORS[2]), "default params"))
+def _marked(view: StudyView) -> list[tuple[int, dict[str, Any], str]]:
+    """Return the trials that stand out in slices: number, marker, and what they are."""
+    several = len(view.study.objectives) > 1
+    front = [trial.number for trial in (view.front if several else view.front[:1])]
+    what = "on the Pareto front" if several else "best"
+    look: dict[str, Any] = {"marker": "*", "color": VERMILLION, "markersize": 13}
+    marks = [(number, look, what) for number in front]
+    if view.default and 0 in view.values and 0 not in front:
+        look = {"marker": "D", "color": COLORS[2], "markersize": 7}
+        marks.append((0, look, "default params"))
     return marks
 
 
 def _short(text: str, most: int) -> str:
-    text = drawable(study_series.one_line(text))
+    text = drawable(one_line(text))
     return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 def _folded(name: str) -> str:
     """Return the name of a param on short lines, broken after a dot or an underscore if it can."""
-    spaced = drawable(study_series.one_line(name)).replace(".", ".\u200b").replace("_", "_\u200b")
+    spaced = drawable(one_line(name)).replace(".", ".\u200b").replace("_", "_\u200b")
     words = spaced.replace("\u200b", " ")
     lines = textwrap.wrap(words, 16)[:4]
     return "\n".join(line.replace(". ", ".").replace("_ ", "_") for line in lines)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
 from bench import study_series
@@ -22,6 +22,7 @@ from bench.figures.looks import (
 )
 from bench.studies import Objective, TrialState
 from bench.study_series import StudyView
+from bench.text import one_line
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -47,7 +48,7 @@ def draw_history(view: StudyView) -> Figure:
     """Draw what each trial scored by its number and state, and the best so far as steps."""
     from matplotlib.lines import Line2D
 
-    low, high, cut = value_range(view)
+    low, high, cut = value_range(view, STATES)
     present = [state for state in STATES if view.study.count(state)]
     looks: list[tuple[Line2D, str]] = []
     figure, axes, middle = _single(view, _state_notes(view, cut))
@@ -106,6 +107,7 @@ def draw_importances(view: StudyView) -> Figure:
         for place, share in enumerate(shares.values()):
             axes.text(share, place, f" {share:.1%}", verticalalignment="center", fontsize=8)
         axes.grid(visible=False, axis="y")
+        axes.set_axisbelow(True)
         axes.tick_params(axis="y", length=0)
         axes.set_xlabel("importance")
         axes.xaxis.set_major_formatter(PercentFormatter(1.0))
@@ -170,18 +172,19 @@ def draw_front(view: StudyView) -> Figure:
         and all(study_series.number_of(value) is not None for value in trial.objectives)
     ]
     pairs = [(place, 0) for place in range(1, len(objectives))]
+    line = "-" if len(pairs) == 1 else ""  # of more, a front is no line in a plane
     notes = wrapped(_front_notes(view), WIDTH, 8.0)
     with style():
         figure, (top, middle, bottom) = _stacked(view, 3.9, notes, legend=True)
         grid = top.subplots(1, len(pairs), squeeze=False, sharey=True)[0]
         for axes, (x, y) in zip(grid, pairs, strict=True):
-            _draw_pair(axes, shown, front, (x, y), objectives)
+            _draw_pair(axes, shown, front, (x, y), objectives, line)
             axes.set_xlabel(study_series.objective_label(view.study, objectives[x]))
             axes.set_ylabel(study_series.objective_label(view.study, objectives[y]))
             axes.label_outer()
         handles = [
             Line2D([], [], **_POINT, **STATES[TrialState.COMPLETE]),
-            Line2D([], [], **{**_POINT, "linestyle": "-"}, color=VERMILLION, marker="D"),
+            Line2D([], [], **{**_POINT, "linestyle": line}, color=VERMILLION, marker="D"),
         ]
         draw_legend(middle, handles, ["trial", "on the Pareto front"], "upper center", 2)
         write_notes(bottom, notes)
@@ -194,7 +197,10 @@ def _draw_pair(
     front: set[int],
     pair: tuple[int, int],
     objectives: Sequence[Objective],
+    line: str,
 ) -> None:
+    from matplotlib.ticker import EngFormatter
+
     x, y = pair
     points = {trial.number: (trial.objectives[x], trial.objectives[y]) for trial in trials}
     others = [point for number, point in points.items() if number not in front]
@@ -202,41 +208,50 @@ def _draw_pair(
         axes.plot(*zip(*others, strict=True), **_POINT, **STATES[TrialState.COMPLETE])
     best = sorted((points[number], number) for number in front)
     places = [point for point, _ in best]
-    line = "-" if len(objectives) == 2 else ""  # of more, a front is no line in a plane
     axes.plot(
         *zip(*places, strict=True),
-        **{**_POINT, "linestyle": line, "drawstyle": "steps-post" if _is_rising(objectives) else ""},
+        # What is to be had at each value of the horizontal objective, or beyond it.
+        **{**_POINT, "linestyle": line},
+        drawstyle="steps-pre" if objectives[x].maximize else "steps-post",
         color=VERMILLION,
         marker="D",
         linewidth=1.0,
         zorder=3,
     )
-    step = max(1, math.ceil(len(best) / 12))
-    for place, (point, number) in enumerate(best):
-        if place % step == 0:
-            axes.annotate(
-                str(number), point, (4, 4), textcoords="offset points", fontsize=7.5, color=INK
-            )
     for place, axis, scale in ((x, axes.xaxis, axes.set_xscale), (y, axes.yaxis, axes.set_yscale)):
         values = [trial.objectives[place] for trial in trials]
         ratio = max(values) / min(values) if min(values) > 0 else 0.0
         if objectives[place].name != "score" and ratio > study_series.LOGARITHMIC_RATIO:
             scale("log")
             label_logarithm(axis, (1.0,))
+        if max(values) >= 10_000:  # parameters
+            axis.set_major_formatter(EngFormatter(sep=""))
+    _number_points(axes, best)
 
 
-def _is_rising(objectives: Sequence[Objective]) -> bool:
-    """Return whether more of the second objective costs some of the first, from left to right."""
-    return objectives[0].maximize != objectives[1].maximize
+def _number_points(axes: Axes, points: Sequence[tuple[tuple[float, float], int]]) -> None:
+    """Write the number of each point beside it, but for those too near to one that has its own."""
+    taken: list[tuple[float, float]] = []
+    for point, number in points:
+        across, up = axes.transAxes.inverted().transform(axes.transData.transform(point))
+        if all(abs(across - a) > 0.035 or abs(up - u) > 0.045 for a, u in taken):
+            taken.append((across, up))
+            axes.annotate(
+                str(number), point, (4, 4), textcoords="offset points", fontsize=7.5, color=INK
+            )
 
 
-def value_range(view: StudyView) -> tuple[float, float, int]:
-    """Return between which values trials are drawn, and how many are worse than that.
+def value_range(view: StudyView, states: Collection[TrialState]) -> tuple[float, float, int]:
+    """Return between which values trials of these states are drawn, and how many are worse.
 
     One value that is far from all others would leave no room to tell them apart.
     """
     sign = 1 if view.objective.maximize else -1
-    values = sorted(sign * value for value in view.values.values())
+    values = sorted(
+        sign * view.values[trial.number]
+        for trial in view.study.trials
+        if trial.state in states and trial.number in view.values
+    )
     if not values:
         return 0.0, 1.0, 0
     best, median = values[-1], values[len(values) // 2]
@@ -273,7 +288,7 @@ def headline(view: StudyView) -> str:
     """Return what stands above all pictures of a study."""
     study = view.study
     pruner = f", pruner {study.pruner}" if study.pruner != "none" else ""
-    what = study_series.one_line(f"{study.sampler}{pruner}, {study.budget}")
+    what = one_line(f"{study.sampler}{pruner}, {study.budget}")
     return f"{study_series.title_of(study)} · {what}"
 
 
@@ -302,7 +317,7 @@ def _front_notes(view: StudyView) -> list[str]:
     ]
     return [
         f"Wanted: {', '.join(wishes)}. No other trial beats those on the front in all of them; "
-        "their numbers stand beside them."
+        "their numbers stand beside them where there is room."
     ]
 
 
