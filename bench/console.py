@@ -308,7 +308,8 @@ def plan_summary(planned: Sequence[PlannedRun], config: ExperimentConfig) -> str
         f"{config.budget} for each of {len(cells)} cells" if len(cells) > 1 else str(config.budget)
     )
     seconds = [tuning_seconds(run, config) for run in cells]
-    total = estimate.total_seconds(seconds, cells[0].spec.device, config.workers)
+    device = cells[0].spec.device
+    total = estimate.total_seconds(seconds, device, config.workers) - estimate.START_SECONDS[device]
     return f"{text}; tuning with {per_cell} takes up to about {duration(total)} more"
 
 

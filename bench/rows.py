@@ -135,7 +135,7 @@ class Row:
     def optimizer_name(self) -> str:
         """The optimizer with the params that tell the row from others."""
         name = _detailed(self.optimizer, self.shown_optimizer_params)
-        return f"{name}, {self.mark}" if self.mark else name
+        return f"{name} ({self.mark})" if self.mark else name
 
     def to_dict(self) -> dict[str, Any]:
         """Return the row as `leaderboard.json` holds it."""

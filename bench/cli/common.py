@@ -77,5 +77,5 @@ def complete_names(kind: str) -> Callable[[click.Context, click.Parameter, str],
 
 def complete_kinds(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
     """Complete the plural of a kind."""
-    plurals = [*(spec.plural for spec in KINDS.values()), "runs"]
+    plurals = [*(spec.plural for spec in KINDS.values()), "runs", "studies"]
     return [plural for plural in plurals if plural.startswith(incomplete)]

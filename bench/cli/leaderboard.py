@@ -28,7 +28,7 @@ FORMATS = ("table", "md", "csv", "json")
     "--figures",
     type=click.Path(path_type=Path, file_okay=False),
     metavar="FOLDER",
-    help="Draw curves and rankings into this folder as well, PNG and SVG.",
+    help="Draw curves, rankings and searched learning rates into this folder as well, PNG and SVG.",
 )
 def command(results: Path, form: str, sort: str, as_json: bool, figures: Path | None) -> None:
     """Rank what is stored in a results folder, within one dataset and protocol each."""
@@ -51,9 +51,12 @@ def command(results: Path, form: str, sort: str, as_json: bool, figures: Path | 
 
 def _draw(board: leaderboard.Leaderboard, store: Store, folder: Path) -> None:
     """Write pictures and say so on stderr, since stdout may be JSON."""
-    from bench import figures, series
+    from bench import figures, rate_series, series, studies
 
+    found, warnings = studies.read_all(store.root)
+    print_warnings(warnings)
     written = figures.write(series.sheets_of(board, store), folder)
+    written += figures.write_rates(rate_series.rate_sheets(found), folder)
     if not written:
         click.echo("no pictures: no run here has succeeded", err=True)
     for path in written:

@@ -29,12 +29,15 @@ from bench.text import did_you_mean, listing
 @results_option
 @json_option
 def command(kind: str | None, pattern: str | None, results: Path, as_json: bool) -> None:
-    """List components of a kind (datasets, models, optimizers, ...), or runs.
+    """List components of a kind (datasets, models, optimizers, ...), runs, or studies.
 
     PATTERN is a name or a glob, for example `mobilenetv3*`.
     """
     if kind == "runs":
         _list_runs(results, pattern, as_json)
+        return
+    if kind == "studies":
+        _list_studies(results, pattern, as_json)
         return
     plurals = {spec.plural: name for name, spec in KINDS.items()}
     registry = registry_with_warnings()
@@ -47,7 +50,7 @@ def command(kind: str | None, pattern: str | None, results: Path, as_json: bool)
         return
     singular = kind if kind in KINDS else plurals.get(kind)
     if singular is None:
-        known = [*plurals, "runs"]
+        known = [*plurals, "runs", "studies"]
         raise UnknownNameError(
             f"there is no kind `{kind}`{did_you_mean(kind, known)}; there are {listing(known)}"
         )
@@ -134,3 +137,21 @@ def _list_runs(results: Path, pattern: str | None, as_json: bool) -> None:
         names = (spec.dataset.name, spec.model.name, spec.optimizer.name)
         rows.append((record.id, str(record.status), *names, str(spec.seed), shown))
     print_columns(("run", "status", "dataset", "model", "optimizer", "seed", "test accuracy"), rows)
+
+
+def _list_studies(results: Path, pattern: str | None, as_json: bool) -> None:
+    from bench import studies
+    from bench.cli import study_tables
+
+    found, warnings = studies.read_all(results)
+    print_warnings(warnings)
+    chosen = [
+        study
+        for study in found
+        if pattern is None
+        or any(
+            fnmatch.fnmatchcase(text, pattern)
+            for text in (study.id, study.name, study.dataset, study.model, study.optimizer)
+        )
+    ]
+    study_tables.print_list(chosen, as_json=as_json)

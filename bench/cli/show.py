@@ -1,22 +1,25 @@
-"""`bench show`: all that is known of one run."""
+"""`bench show`: all that is known of one run, or of one study."""
 
 from __future__ import annotations
 
 import math
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
+from bench import studies
 from bench.cli.common import json_option, print_columns, print_json, print_warnings, results_option
-from bench.cli.curve_tables import Curves
+from bench.cli.curve_tables import Curves, Target
 from bench.curves import parse_target
+from bench.errors import UnknownNameError, UsageError
 from bench.protocol import is_in_use
 from bench.records import RunRecord
 from bench.store import Store
-from bench.text import byte_size, duration, one_line
+from bench.studies import StudyRecord
+from bench.text import byte_size, duration, listing, one_line
 
 LOG_LINES = 20
 WIDTH = 100
@@ -24,25 +27,101 @@ WIDTH = 100
 
 
 @click.command("show")
-@click.argument("run")
+@click.argument("name", metavar="RUN|STUDY")
 @click.option(
     "--target",
     "targets",
     multiple=True,
     metavar="[METRIC:]VALUE",
-    help="Say when val first reached this accuracy, or loss:VALUE, or score:VALUE.",
+    help="Of a run: say when val first reached this accuracy, or loss:VALUE, or score:VALUE.",
+)
+@click.option(
+    "--figures",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="FOLDER",
+    help="Of a study: draw its trials and params into this folder as well, PNG and SVG.",
 )
 @results_option
 @json_option
-def command(run: str, targets: tuple[str, ...], results: Path, as_json: bool) -> None:
-    """Show one run: settings, metrics, curves, environment.
+def command(
+    name: str, targets: tuple[str, ...], figures: Path | None, results: Path, as_json: bool
+) -> None:
+    """Show one run: settings, metrics, curves, environment; or a study and its trials.
 
-    RUN is the beginning of its id, as `bench list runs` shows it.
+    RUN is the beginning of its id, as `bench list runs` shows it; STUDY that of its id, or its
+    name, as `bench list studies` shows them.
     """
     wanted = [parse_target(text) for text in targets]
+    found, warnings = studies.read_all(results)
+    study = _matching(found, name)
     store = Store(results)
-    record = store.find(run)
-    print_warnings(store.warnings)
+    if study is None:
+        if figures is not None:
+            raise UsageError("`--figures` is for studies; of runs, see `bench leaderboard`")
+        record = _run(store, name, bool(found))
+        print_warnings([*warnings, *store.warnings])
+        _show_run(store, record, wanted, as_json=as_json)
+        return
+    if wanted:
+        raise UsageError(f"`--target` is for runs, and `{name}` is a study")
+    same = [] if name == study.name else [r.id for r in store.records() if r.id.startswith(name)]
+    if same:
+        raise UnknownNameError(
+            f"`{name}` begins study `{study.id}` and {listing(f'run {each}' for each in same)}; "
+            "give more digits"
+        )
+    print_warnings([*warnings, *store.warnings])
+    _show_study(study, figures, as_json=as_json)
+
+
+def _matching(found: Sequence[StudyRecord], name: str) -> StudyRecord | None:
+    """Return the study that has this name, or whose id begins so; None where there is none.
+
+    Raises:
+        UnknownNameError: there are several.
+    """
+    named = [study for study in found if study.name == name]
+    several = named or [study for study in found if name and study.id.startswith(name)]
+    if len(several) > 1:
+        ids = listing(study.id for study in several)
+        what = "are called" if named else "start with"
+        raise UnknownNameError(f"{len(several)} studies {what} `{name}`: {ids}; give one's id")
+    return several[0] if several else None
+
+
+def _run(store: Store, name: str, has_studies: bool) -> RunRecord:
+    try:
+        return store.find(name)
+    except UnknownNameError as error:
+        if has_studies and not any(record.id.startswith(name) for record in store.records()):
+            raise UnknownNameError(
+                f"no run and no study in `{store.root}` is `{name}` or starts with it; see "
+                "`bench list runs` and `bench list studies`"
+            ) from error
+        raise
+
+
+def _show_study(study: StudyRecord, folder: Path | None, *, as_json: bool) -> None:
+    from bench import study_series
+    from bench.cli import study_tables
+
+    view = study_series.view_of(study)
+    if as_json:
+        print_json(study_tables.to_dict(view))
+    else:
+        study_tables.print_study(view)
+    if folder is None:
+        return
+    from bench import figures
+
+    written = figures.write_study(view, folder)
+    if not written:
+        click.echo("no pictures: no trial has begun", err=True)
+    for path in written:  # on stderr, since stdout may be JSON
+        click.echo(f"drew `{path}`", err=True)
+
+
+def _show_run(store: Store, record: RunRecord, wanted: Sequence[Target], *, as_json: bool) -> None:
     folder = store.folder(record.id)
     curves = Curves.read(folder, record)
     if as_json:

@@ -1,16 +1,17 @@
-"""Panels drawn with matplotlib: curves over epochs, and the ranking with its intervals.
+"""Panels and studies drawn with matplotlib: curves, rankings, and what tuning has found.
 
-Drawing takes panels and returns a `matplotlib.figure.Figure`; it neither reads records nor touches
-pyplot. Names are drawn letter by letter, whatever stands in them, and the reader's own matplotlib
-settings change nothing.
+Drawing takes panels or views and returns a `matplotlib.figure.Figure`; it neither reads records nor
+touches pyplot. Names are drawn letter by letter, whatever stands in them, and the reader's own
+matplotlib settings change nothing.
 """
 
 from __future__ import annotations
 
 import io
+import math
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,8 +19,12 @@ from bench import files
 from bench.figures.choice import COLORS, MARKERS, MOST_CURVES
 from bench.figures.curves import draw_curves
 from bench.figures.looks import DPI, LONGEST_LABEL, style
+from bench.figures.params import draw_parallel, draw_rates, draw_slices
 from bench.figures.ranking import draw_ranking
+from bench.figures.tuning import draw_expected, draw_front, draw_history, draw_importances
+from bench.rate_series import RateSheet
 from bench.series import Sheet
+from bench.study_series import StudyView
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -30,9 +35,18 @@ __all__ = [
     "MARKERS",
     "MOST_CURVES",
     "draw_curves",
+    "draw_expected",
+    "draw_front",
+    "draw_history",
+    "draw_importances",
+    "draw_parallel",
     "draw_ranking",
+    "draw_rates",
+    "draw_slices",
     "render",
     "write",
+    "write_rates",
+    "write_study",
 ]
 
 
@@ -47,11 +61,52 @@ def write(sheets: Sequence[Sheet], folder: Path) -> list[Path]:
         figures = {"ranking": draw_ranking(sheet)}
         if any(method.traces for panel in sheet.panels for method in panel.methods):
             figures["curves"] = draw_curves(sheet)
-        for what, figure in figures.items():
-            for ending in ("png", "svg"):
-                path = folder / f"{name}-{what}.{ending}"
-                files.write_bytes(path, render(figure, ending))
-                written.append(path)
+        written += _write_all(figures, name, folder)
+    return written
+
+
+def write_study(view: StudyView, folder: Path) -> list[Path]:
+    """Draw all that there is to draw of a study; return the files, PNG and SVG.
+
+    Raises:
+        StoreError: the folder cannot be written.
+    """
+    figures = {}
+    if view.study.trials:
+        figures["history"] = draw_history(view)
+    if view.importances.shares:
+        figures["importances"] = draw_importances(view)
+    if view.history and len(view.axes) > 1:
+        figures["parallel"] = draw_parallel(view)
+    if view.history and view.axes:
+        figures["slices"] = draw_slices(view)
+    if any(math.isfinite(each.mean) for each in view.expected.curve):
+        figures["expected"] = draw_expected(view)
+    if len(view.study.objectives) > 1 and view.front:
+        figures["front"] = draw_front(view)
+    (name,) = _file_names([f"{view.study.name}-{view.study.id}"])
+    return _write_all(figures, name, folder)
+
+
+def write_rates(sheets: Sequence[RateSheet], folder: Path) -> list[Path]:
+    """Draw the learning rates of each dataset's studies; return the files, PNG and SVG.
+
+    Raises:
+        StoreError: the folder cannot be written.
+    """
+    written = []
+    for name, sheet in zip(_file_names([sheet.title for sheet in sheets]), sheets, strict=True):
+        written += _write_all({"learning-rates": draw_rates(sheet)}, name, folder)
+    return written
+
+
+def _write_all(figures: Mapping[str, Figure], name: str, folder: Path) -> list[Path]:
+    written = []
+    for what, figure in figures.items():
+        for ending in ("png", "svg"):
+            path = folder / f"{name}-{what}.{ending}"
+            files.write_bytes(path, render(figure, ending))
+            written.append(path)
     return written
 
 

@@ -11,6 +11,8 @@ from bench.figures.choice import best_panels, left_out, styles_of, with_curves
 from bench.figures.looks import (
     FAINT,
     LINE,
+    draw_legend,
+    label_logarithm,
     legend_rows,
     shortened,
     stacked,
@@ -155,17 +157,12 @@ def _draw_legends(
         "band": Patch(color=FAINT, alpha=0.25, linewidth=0),
         "rest": Line2D([], [], color=FAINT, linewidth=0.6),
     }
-    legends: tuple[tuple[Any, int, list[Any], list[str]], ...] = (
+    legends: tuple[tuple[str, int, list[Any], list[str]], ...] = (
         ("upper center", math.ceil(len(labels) / rows), handles, [*map(shortened, labels)]),
         ("lower center", len(keys), [drawn[key] for key, _ in keys], [text for _, text in keys]),
     )
     for place, columns, shown, texts in legends:
-        # Named only afterwards: matplotlib takes a label that begins with `_` for none.
-        legend = figure.legend(
-            shown, ["x"] * len(shown), loc=place, ncols=columns, frameon=False, borderpad=0.1
-        )
-        for text, label in zip(legend.get_texts(), texts, strict=True):
-            text.set_text(label)
+        draw_legend(figure, shown, texts, place, columns)
 
 
 def _keys(drawn: Sequence[Sequence[Method]]) -> list[tuple[str, str]]:
@@ -210,11 +207,6 @@ def _wants_logarithm(losses: Sequence[float]) -> bool:
 
 
 def _scale_by_logarithm(axes: Axes) -> None:
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
-
     axes.set_yscale("log")
-    axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 3.0)))
-    # The usual formatter writes powers of ten as formulas, and formulas are off.
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axes.yaxis.set_minor_formatter(NullFormatter())
+    label_logarithm(axes.yaxis, (1.0, 3.0))
     axes.set_ylabel("loss (logarithmic)")

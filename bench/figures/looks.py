@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from matplotlib.axis import Axis
     from matplotlib.figure import Figure, SubFigure
 
 LONGEST_LABEL = 70
@@ -60,6 +61,28 @@ def stacked(width: float, heights: Sequence[float], title: str) -> tuple[Figure,
 def write_notes(figure: SubFigure, lines: Sequence[str]) -> None:
     """Write small lines at the foot of a picture."""
     figure.text(0.01, 0.95, "\n".join(lines), fontsize=8, color=FAINT, verticalalignment="top")
+
+
+def draw_legend(
+    figure: SubFigure, handles: Sequence[Any], labels: Sequence[str], place: Any, columns: int
+) -> None:
+    """Draw a legend without a frame in a part of a figure; `place` is matplotlib's word."""
+    # Named only afterwards: matplotlib takes a label that begins with `_` for none.
+    legend = figure.legend(
+        list(handles), ["x"] * len(handles), loc=place, ncols=columns, frameon=False, borderpad=0.1
+    )
+    for text, label in zip(legend.get_texts(), labels, strict=True):
+        text.set_text(label)
+
+
+def label_logarithm(axis: Axis, subs: Sequence[float]) -> None:
+    """Mark a logarithmic axis at these multiples of powers of ten."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    axis.set_major_locator(LogLocator(subs=subs))
+    # The usual formatter writes powers of ten as formulas, and formulas are off.
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def legend_rows(labels: Sequence[str], width: float) -> int:
