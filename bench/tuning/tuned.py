@@ -169,7 +169,8 @@ def _plain(trial: Trial) -> TrialRecord:
     return TrialRecord(
         number=trial.number,
         state=trial.state,
-        params={**trial.values, **trial.params},
+        # Optuna's books have the nearest inside the range where a default lies outside.
+        params={**trial.params, **trial.values},
         overrides=dict(notes.get("overrides", {})),
         scores=dict(trial.scores),
         objectives=list(trial.objectives) if trial.state is TrialState.COMPLETE else [],
