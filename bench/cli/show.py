@@ -67,6 +67,8 @@ def command(run: str, targets: tuple[str, ...], results: Path, as_json: bool) ->
 def _print_record(record: RunRecord) -> None:
     spec = record.spec
     rows: list[tuple[str, str]] = [("run", record.id), ("status", str(record.status))]
+    if spec.role:
+        rows.append(("role", spec.role))
     if record.error:
         rows.append(("error", record.error))
     for kind, ref in spec.components.items():
