@@ -283,6 +283,15 @@ class RunSpec:
         return " · ".join((self.dataset.name, self.model_label, self.optimizer.name, which))
 
     @property
+    def role(self) -> str:
+        """What listings say of a run that is no ordinary final one; empty for one that is."""
+        if self.tuned:
+            return f"tuned by study {self.tuned['study']}, trial {self.tuned['trial']}"
+        paused = f"paused after epoch {self.until} of {self.protocol['epochs']}"
+        words = [] if self.purpose is Purpose.FINAL else [str(self.purpose)]
+        return ", ".join(words if self.until is None else [*words, paused])
+
+    @property
     def model_label(self) -> str:
         """How listings name the model, with what it starts from."""
         return f"{self.model.name} from {self.weights.name}" if self.weights else self.model.name

@@ -10,7 +10,7 @@ from samples import make_record, make_spec
 
 from bench import estimate, hardware
 from bench.estimate import History, estimate_seconds, total_seconds
-from bench.records import Mode, RunRecord, RunSpec, RunStatus
+from bench.records import Mode, Purpose, RunRecord, RunSpec, RunStatus
 from bench.specs import DatasetHints, ModelHints
 
 DATA = DatasetHints(train=1000, test=200, image_size=28, channels=1)
@@ -212,3 +212,31 @@ def test_workers_never_make_it_slower_nor_quicker_than_the_longest(
 def test_the_speed_of_this_machine_is_measured() -> None:
     speed = hardware.measure_gflops(0.01)
     assert speed > 0
+
+
+# Parts of runs
+
+
+def trial(epochs: int = 10) -> RunSpec:
+    protocol = {"val": 0.1, "epochs": epochs, "batch_size": 100}
+    return make_spec(purpose=Purpose.TRIAL, protocol=protocol)
+
+
+def test_a_part_of_a_run_takes_as_long_as_its_epochs() -> None:
+    assert seconds(trial().paused_at(3)) == pytest.approx(seconds(trial(3)))
+    assert seconds(trial().paused_at(3)) < seconds(trial())
+    # A trial is not tested.
+    assert seconds(trial(2)) < seconds()
+    done = estimate_seconds(trial().paused_at(5), MODEL, DATA, NOTHING, done=3)
+    assert done == pytest.approx(seconds(trial(2)))
+
+
+def test_parts_that_are_finished_are_not_counted_again() -> None:
+    whole = trial()
+    parts = [make_record(whole.paused_at(epoch)) for epoch in (1, 3)]
+    failed = make_record(whole.paused_at(6), status=RunStatus.CRASHED, error="signal 11")
+    other = make_record(make_spec(purpose=Purpose.TRIAL, seed=9).paused_at(1))
+    history = History([*parts, failed, other])
+    done = [history.epochs_done(whole.paused_at(epoch)) for epoch in (1, 2, 3, 9, 10)]
+    assert done == [1, 1, 3, 3, 3]
+    assert NOTHING.epochs_done(whole) == 0

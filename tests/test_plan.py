@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from pathlib import Path
 from typing import Any
@@ -411,6 +412,33 @@ def test_a_param_without_a_default_is_the_plugins_fault(registry: Registry) -> N
 
 
 # What is left to do
+
+
+def test_forecast_knows_how_far_a_trial_is(
+    registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "cache"))
+    store = Store(tmp_path / "results")
+    (final,) = runs(registry, datasets="tiny", device="cpu", epochs=9)
+    request = datastore.request_of(final)
+    datastore.prepare(registry.get("dataset", "tiny"), final.dataset, request)
+    trial = dataclasses.replace(final, purpose=Purpose.TRIAL)
+    parts = [trial.paused_at(epoch) for epoch in (1, 3, 9)]
+    first, second, whole = forecast(parts, registry, store)
+    assert not any(run.cached or run.begun for run in (first, second, whole))
+    assert whole.spec.until is None
+    assert first.seconds < second.seconds < whole.seconds
+    assert whole.disk_bytes("best") == whole.disk_bytes("none")
+
+    store.write(make_record(first.spec))
+    files.write_bytes(store.checkpoint(whole.spec.id), b"its state")
+    again = forecast(parts, registry, store)
+    assert [run.cached for run in again] == [True, False, False]
+    assert [run.begun for run in again] == [False, True, True]
+    assert again[1].seconds < second.seconds
+    # A state that is lost is no head start.
+    store.forget_states([whole.spec.whole_id])
+    assert forecast(parts, registry, store)[1].seconds == second.seconds
 
 
 def test_forecast_knows_what_is_done(

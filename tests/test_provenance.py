@@ -336,6 +336,8 @@ def test_equal_requests_have_equal_keys() -> None:
         (completed(make_spec(seed=1)), ["seed"]),
         (completed(make_spec(mode=Mode.DETERMINISTIC)), ["mode"]),
         (completed(make_spec(purpose=Purpose.TRIAL)), ["purpose"]),
+        (completed(make_spec(until=1)), ["until"]),
+        (completed(make_spec(tuned={"study": "5e1f", "trial": 3})), ["tuned"]),
         (completed(make_spec(protocol={"epochs": 3})), ["protocol.epochs"]),
         (completed(make_spec(protocol={"threads": 1})), ["protocol.threads"]),
         (completed(make_spec(params={"model": {"width": 9}})), ["model.params.width"]),
@@ -351,6 +353,15 @@ def test_equal_requests_have_equal_keys() -> None:
 def test_each_change_shows_in_its_field_and_in_the_id(other: RunSpec, fields: list[str]) -> None:
     assert differences(other) == fields
     assert other.id != completed().id
+
+
+def test_a_part_of_a_run_is_completed_as_it_would_be_from_the_whole() -> None:
+    whole = completed(make_spec(purpose=Purpose.TRIAL))
+    part = make_spec(purpose=Purpose.TRIAL).paused_at(1)
+    assert completed(part) == whole.paused_at(1)
+    assert completed(part).whole_id == whole.id
+    assert "until" not in whole.key
+    assert "tuned" not in whole.key
 
 
 def test_engine_and_libraries_count(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 from samples import make_record, make_spec
 
+from bench import files
 from bench import store as store_module
 from bench.errors import StoreError, UnknownNameError
-from bench.records import RunRecord, RunStatus
+from bench.records import Purpose, RunRecord, RunSpec, RunStatus
 from bench.store import Store, prune_weights
 
 
@@ -304,6 +305,75 @@ def test_weights_of_the_best_run_of_each_cell_stay(tmp_path: Path) -> None:
     prune_weights(store, [runs[0].spec.method, runs[3].spec.method])
     kept = [(store.folder(run.id) / "model.safetensors").exists() for run in runs]
     assert kept == [False, True, False, True, False, True, True]
+
+
+def test_trials_are_no_affair_of_the_weights_that_are_kept(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    spec = make_spec("a", purpose=Purpose.TRIAL)
+    for seed, accuracy in enumerate((0.6, 0.8)):
+        record = make_record(make_spec("a", seed=seed, purpose=Purpose.TRIAL), accuracy)
+        store.write(record)
+        (store.folder(record.id) / "model.safetensors").write_bytes(b"somebody's")
+    prune_weights(store, [spec.method])
+    assert len(list(store.runs.glob("*/model.safetensors"))) == 2
+
+
+# The states of runs that pause
+
+
+WHOLE = make_spec(purpose=Purpose.TRIAL, protocol={"epochs": 10})
+
+
+def save_state(store: Store, spec: RunSpec) -> Path:
+    path = store.checkpoint(spec.whole_id)
+    files.write_bytes(path, b"a state")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("spec", "status", "kept"),
+    [
+        (WHOLE, RunStatus.OK, False),
+        (WHOLE, RunStatus.DIVERGED, False),
+        (WHOLE, RunStatus.TIMEOUT, True),
+        (WHOLE.paused_at(3), RunStatus.OK, True),
+        (WHOLE.paused_at(3), RunStatus.CRASHED, True),
+        (WHOLE.paused_at(3), RunStatus.DIVERGED, False),
+    ],
+)
+def test_a_state_stays_for_as_long_as_a_run_can_go_on(
+    tmp_path: Path, spec: RunSpec, status: RunStatus, kept: bool
+) -> None:
+    store = Store(tmp_path)
+    path = save_state(store, spec)
+    store.write(make_record(spec, status=status, error="so it is"))
+    assert path.exists() == kept
+
+
+@pytest.mark.parametrize("status", [RunStatus.OK, RunStatus.DIVERGED])
+def test_a_part_of_a_run_that_is_over_leaves_no_state(tmp_path: Path, status: RunStatus) -> None:
+    store = Store(tmp_path)
+    store.write(make_record(WHOLE, status=status))
+    path = save_state(store, WHOLE)
+    store.write(make_record(WHOLE.paused_at(3)))
+    assert not path.exists()
+
+
+def test_states_that_nobody_goes_on_with_are_removed(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    pruned, held, failed, without = (
+        make_spec(purpose=Purpose.TRIAL, seed=seed) for seed in range(4)
+    )
+    paths = [save_state(store, spec) for spec in (pruned, held, failed)]
+    store.write(make_record(failed, status=RunStatus.CRASHED, error="signal 11"))
+    with store.lock(held.whole_id):
+        store.forget_states([spec.whole_id for spec in (pruned, held, failed, without)])
+    assert [path.exists() for path in paths] == [False, True, False]
+    # A folder that held nothing else is gone as well.
+    assert [path.parent.exists() for path in paths] == [False, True, True]
+    assert store.read(failed.id) is not None
+    store.forget_states([held.whole_id])
+    assert not paths[1].parent.exists()
 
 
 def test_a_record_is_plain_json_that_people_can_read(store: Store) -> None:

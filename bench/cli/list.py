@@ -135,8 +135,9 @@ def _list_runs(results: Path, pattern: str | None, as_json: bool) -> None:
         shown = f"{accuracy:.1%}" if accuracy is not None else "–"
         spec = record.spec
         names = (spec.dataset.name, spec.model.name, spec.optimizer.name)
-        rows.append((record.id, str(record.status), *names, str(spec.seed), shown))
-    print_columns(("run", "status", "dataset", "model", "optimizer", "seed", "test accuracy"), rows)
+        rows.append((record.id, str(record.status), *names, str(spec.seed), shown, spec.role))
+    columns = ("run", "status", "dataset", "model", "optimizer", "seed", "test accuracy", "role")
+    print_columns(columns, rows)
 
 
 def _list_studies(results: Path, pattern: str | None, as_json: bool) -> None:

@@ -146,6 +146,8 @@ def _show_run(store: Store, record: RunRecord, wanted: Sequence[Target], *, as_j
 def _print_record(record: RunRecord) -> None:
     spec = record.spec
     rows: list[tuple[str, str]] = [("run", record.id), ("status", str(record.status))]
+    if spec.role:
+        rows.append(("role", spec.role))
     if record.error:
         rows.append(("error", record.error))
     for kind, ref in spec.components.items():

@@ -43,17 +43,19 @@ def command(run: str, results: Path, as_json: bool) -> None:
                 "id": record.id,
                 "reused": reused,
                 "status": str(record.status),
+                "role": record.spec.role,
                 "differences": changes,
             }
         )
         return
+    run = f"run {record.id}" + (f" ({record.spec.role})" if record.spec.role else "")
     if reused:
-        click.echo(f"run {record.id} is reused: nothing that can change its result has changed")
+        click.echo(f"{run} is reused: nothing that can change its result has changed")
         return
     if not finished:
-        click.echo(f"run {record.id} is done again: it ended as `{record.status}`")
+        click.echo(f"{run} is done again: it ended as `{record.status}`")
     if differences:
-        click.echo(f"run {record.id} is not reused: {len(differences)} field(s) of its key differ")
+        click.echo(f"{run} is not reused: {len(differences)} field(s) of its key differ")
     for field, old, new in differences:
         click.echo(f"  {field}: {_shown(old)} -> {_shown(new)}")
 
