@@ -245,15 +245,17 @@ def expected_best(
         values: the finite scores of the trials that have one; more is better.
         failed: trials without a score. Their budget is spent, so they count as trials that came to
             `low`: leaving them out would flatter whatever fails often.
-        low: what no score can be below; where there is no such bound, neither has the band one,
-            and the estimate is minus infinity where all k may have failed.
-        high: what no score can exceed.
+        low: what no score can be below; without such a bound the band has none either.
+        high: what no score can exceed; likewise.
 
     Raises:
-        ValueError: there is no trial, or a score outside the bounds.
+        ValueError: there is no trial, a score outside the bounds, or a failed trial where no
+            score is the worst, so that the expected best would be minus infinity.
     """
     if any(not (math.isfinite(value) and low <= value <= high) for value in values):
         raise ValueError("scores must be finite and within their bounds")
+    if failed and not math.isfinite(low):
+        raise ValueError("without a worst score, failed trials have none to count as")
     n = len(values) + failed
     if n == 0:
         raise ValueError("of no trials there is no best one")
@@ -281,7 +283,7 @@ def _largest_of(n: int, k: int) -> npt.NDArray[np.float64]:
 
 
 def _weighted(values: npt.NDArray[np.float64], weights: npt.NDArray[np.float64]) -> float:
-    """Return a weighted sum in which an infinite value without weight counts for nothing."""
+    """Return a weighted sum in which an infinite bound without weight counts for nothing."""
     used = weights > 0
     return float((values[used] * weights[used]).sum())
 

@@ -105,7 +105,7 @@ class StudyView:
 
     @cached_property
     def importances(self) -> Importances:
-        """How much each param mattered; the first time this takes seconds, as Optuna is imported."""
+        """How much each param mattered; it takes seconds at first, as Optuna is imported."""
         return importances(self.study, self.values)
 
     @cached_property
@@ -338,6 +338,9 @@ def _expected(view: StudyView) -> Expected:
     sign = 1 if view.objective.maximize else -1
     turned = [sign * value for value in found]
     low, high = _bounds(view, turned)
+    if failed and not math.isfinite(low):
+        reason = f"{failed} trials failed, and {view.label} has no worst value to count them as"
+        return Expected((), 0, 0, reason)
     curve = stats.expected_best(turned, failed, low=low, high=high)
     if sign < 0:
         curve = [stats.Interval(-each.mean, -each.high, -each.low) for each in curve]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -369,3 +370,97 @@ def test_the_difference_of_equal_methods_is_rarely_significant() -> None:
         exact = [average_precision_score(labels, each) for each in scores]
         found += stats.paired_bootstrap(exact[0] - exact[1], first - second).p < 0.05
     assert found <= 8
+
+
+# The best of k trials
+
+trial_scores = st.lists(st.integers(0, 5).map(lambda v: v / 5), min_size=0, max_size=7)
+
+
+@given(trial_scores, st.integers(0, 3))
+@settings(deadline=None)
+def test_the_expected_best_is_the_mean_over_all_subsets(values: list[float], failed: int) -> None:
+    everything = values + [0.0] * failed
+    if not everything:
+        return
+    curve = stats.expected_best(values, failed, low=0.0, high=1.0)
+    assert len(curve) == len(everything)
+    for k, each in enumerate(curve, 1):
+        subsets = itertools.combinations(everything, k)  # by place, so ties count as often as seen
+        assert each.mean == pytest.approx(np.mean([max(subset) for subset in subsets]), abs=1e-12)
+        assert 0 <= each.low <= each.mean <= each.high <= 1
+
+
+def test_the_expected_best_goes_from_the_mean_to_the_maximum() -> None:
+    values = list(np.random.default_rng(0).random(500))
+    curve = stats.expected_best(values, low=0.0, high=1.0)
+    assert curve[0].mean == pytest.approx(np.mean(values))
+    assert curve[-1].mean == pytest.approx(max(values))
+    for field in ("mean", "low", "high"):
+        line = [getattr(each, field) for each in curve]
+        assert line == sorted(line)
+
+
+def test_the_expected_best_is_unbiased_where_drawing_with_replacement_is_not() -> None:
+    generator = np.random.default_rng(1)
+    k, n = 5, 6
+    draws = generator.random((1500, n))
+    means = [stats.expected_best(list(draw))[k - 1].mean for draw in draws]
+    # The largest of five uniform numbers has mean 5/6 and, of six draws, an error below 0.004 here.
+    assert np.mean(means) == pytest.approx(k / (k + 1), abs=0.012)
+    places = np.arange(1, n + 1) / n
+    replaced = np.sort(draws, 1) @ (places**k - (places - 1 / n) ** k)
+    assert np.mean(replaced) < k / (k + 1) - 0.03
+
+
+def test_the_band_covers_the_whole_curve_and_narrows_with_trials() -> None:
+    generator = np.random.default_rng(2)
+    missed = 0
+    for _ in range(200):
+        curve = stats.expected_best(list(generator.random(15)), low=0.0, high=1.0)
+        truth = [k / (k + 1) for k in range(1, 16)]
+        missed += any(
+            not each.low <= true <= each.high for each, true in zip(curve, truth, strict=True)
+        )
+    assert missed <= 10
+    few, many = (
+        stats.expected_best(list(generator.random(n)), low=0.0, high=1.0)[4] for n in (10, 400)
+    )
+    assert many.high - many.low < 0.15 < few.high - few.low
+
+
+def test_the_band_of_the_distribution_is_that_of_its_order_statistics() -> None:
+    """Of a single draw F is uniform: the band is the middle 95 %, and what follows from it."""
+    (only,) = stats.expected_best([0.6], low=0.0, high=1.0)
+    assert only.mean == 0.6
+    assert only.low == pytest.approx(0.6 * 0.025, abs=0.004)
+    assert only.high == pytest.approx(0.025 * 0.6 + 0.975, abs=0.004)
+
+
+def test_failed_trials_count_as_the_worst_that_can_be() -> None:
+    clean = stats.expected_best([0.5, 0.7], low=0.0, high=1.0)
+    failing = stats.expected_best([0.5, 0.7], 2, low=0.0, high=1.0)
+    assert failing[0].mean == pytest.approx(0.3)
+    assert failing[0].mean < clean[0].mean
+    assert failing[3].mean == 0.7
+    nothing = stats.expected_best([], 3, low=0.0, high=1.0)
+    assert [each.mean for each in nothing] == [0.0] * 3
+
+
+def test_without_bounds_the_band_is_open() -> None:
+    curve = stats.expected_best([-0.5, -0.2, -0.1], high=0.0)
+    assert curve[2].mean == -0.1
+    assert all(each.low == -math.inf for each in curve)
+    assert all(each.mean < each.high <= 0 for each in curve)
+    assert stats.expected_best([0.5])[0].high == math.inf
+    with pytest.raises(ValueError, match="without a worst score"):
+        stats.expected_best([-0.5], 1, high=0.0)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [([], "no best one"), ([1.5], "bounds"), ([math.nan], "finite"), ([0.1, -math.inf], "finite")],
+)
+def test_what_has_no_expected_best(values: list[float], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        stats.expected_best(values, low=0.0, high=1.0)

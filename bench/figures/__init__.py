@@ -8,7 +8,6 @@ matplotlib settings change nothing.
 from __future__ import annotations
 
 import io
-import math
 import re
 import warnings
 from collections.abc import Mapping, Sequence
@@ -19,8 +18,9 @@ from bench import files
 from bench.figures.choice import COLORS, MARKERS, MOST_CURVES
 from bench.figures.curves import draw_curves
 from bench.figures.looks import DPI, LONGEST_LABEL, style
-from bench.figures.params import draw_parallel, draw_rates, draw_slices
+from bench.figures.params import draw_parallel, draw_slices
 from bench.figures.ranking import draw_ranking
+from bench.figures.rates import draw_rates
 from bench.figures.tuning import draw_expected, draw_front, draw_history, draw_importances
 from bench.rate_series import RateSheet
 from bench.series import Sheet
@@ -80,7 +80,7 @@ def write_study(view: StudyView, folder: Path) -> list[Path]:
         figures["parallel"] = draw_parallel(view)
     if view.history and view.axes:
         figures["slices"] = draw_slices(view)
-    if any(math.isfinite(each.mean) for each in view.expected.curve):
+    if view.expected.curve:
         figures["expected"] = draw_expected(view)
     if len(view.study.objectives) > 1 and view.front:
         figures["front"] = draw_front(view)

@@ -85,6 +85,12 @@ def label_logarithm(axis: Axis, subs: Sequence[float]) -> None:
     axis.set_minor_formatter(NullFormatter())
 
 
+def log_marks(low: float, high: float) -> Sequence[float]:
+    """Return at which multiples of powers of ten a logarithmic axis is marked."""
+    decades = math.log10(high / low) if high > low else 0.0
+    return (1.0,) if decades > 2 else (1.0, 3.0) if decades > 1 else (1.0, 2.0, 3.0, 5.0, 7.0)
+
+
 def legend_rows(labels: Sequence[str], width: float) -> int:
     """Return how many lines a legend needs, in columns as wide as its longest label."""
     column = 0.075 * max(map(len, labels), default=1) + 0.65

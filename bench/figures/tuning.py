@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -123,9 +122,8 @@ def draw_expected(view: StudyView) -> Figure:
     curve = view.expected.curve
     counts = [*range(1, len(curve) + 1)]
     means = [each.mean for each in curve]
-    finite = [each for each in means if math.isfinite(each)]
-    room = max((max(finite) - min(finite)) * 0.5, 1e-3)
-    low, high = min(finite) - room, max(finite) + room
+    room = max((max(means) - min(means)) * 0.5, 1e-3)
+    low, high = min(means) - room, max(means) + room
     notes = [
         f"Estimated {view.expected.reason}. The band holds at 95 % for the whole curve at once; "
         "where it leaves the picture, so many trials cannot bound it further."
@@ -140,8 +138,7 @@ def draw_expected(view: StudyView) -> Figure:
             alpha=0.18,
             linewidth=0,
         )
-        known = [(k, mean) for k, mean in zip(counts, means, strict=True) if math.isfinite(mean)]
-        axes.plot(*zip(*known, strict=True), color=BLUE, marker="." if len(known) == 1 else "")
+        axes.plot(counts, means, color=BLUE, marker="." if len(means) == 1 else "")
         handles: list[Any] = [Line2D([], [], color=BLUE), Patch(color=BLUE, alpha=0.18)]
         labels = ["expected best", "95 % band"]
         if view.default and view.default.number in view.values:
