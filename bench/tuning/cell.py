@@ -66,6 +66,7 @@ class Hand:
         until: the epoch that it is to reach.
         waiting: runs that no worker has been given yet, one a seed.
         ended: records by seed.
+        crashed: the seeds whose worker has died once.
     """
 
     number: int
@@ -73,6 +74,7 @@ class Hand:
     until: int
     waiting: list[RunSpec] = field(default_factory=list)
     ended: dict[int, RunRecord] = field(default_factory=dict)
+    crashed: set[int] = field(default_factory=set)
 
 
 class CellStudy:
@@ -260,7 +262,13 @@ class CellStudy:
         if record.status is RunStatus.INTERRUPTED:
             self._put_down(hand)
             return
-        hand.ended[record.spec.seed] = record
+        seed = record.spec.seed
+        if record.status is RunStatus.CRASHED and seed not in hand.crashed:
+            # Params do not kill a worker as a rule, and an earlier rung may have been saved.
+            hand.crashed.add(seed)
+            hand.waiting.append(record.spec)
+            return
+        hand.ended[seed] = record
         if record.status is not RunStatus.OK:
             self._note_cost(hand)
             self._fail(hand, f"{record.status}: {record.error}")
