@@ -88,8 +88,11 @@ def _components(
     for kind, ref in spec.components.items():
         base: ComponentRef | None = ref
         offer = registry.of(kind, ref)
-        if kind in LATE and wanted.get(kind) not in (None, ref.name):
-            chosen = registry.get(kind, wanted[kind])
+        if kind in wanted and wanted[kind] != ref.name:
+            name = wanted[kind]
+            # As in a plan: none is the default, which of losses depends on the task.
+            task = _task_of(spec, registry) if kind == "loss" else None
+            chosen = registry.get(kind, name) if name else registry.default(kind, task)
             if (chosen.name, chosen.plugin.name) != (ref.name, ref.plugin):
                 offer, base = chosen, None
         found, *_ = overrides.variants(offer, base)
@@ -118,12 +121,15 @@ def _task(
     """Return what the labels ask for, where another loss is to suit it; check that it does."""
     if "loss" not in wanted:
         return None
-    dataset = registry.of("dataset", spec.dataset)
-    request = datastore.request_of(spec)
-    task = task_of(dataset, spec.dataset, request, spec.protocol["task"])
+    task = _task_of(spec, registry)
     if task is not None:
         check_loss(registry.of("loss", refs["loss"]), task, spec.dataset.name, registry)
     return task
+
+
+def _task_of(spec: RunSpec, registry: Registry) -> Task | None:
+    dataset = registry.of("dataset", spec.dataset)
+    return task_of(dataset, spec.dataset, datastore.request_of(spec), spec.protocol["task"])
 
 
 def _restarted(varied: RunSpec, spec: RunSpec, registry: Registry, results: Path) -> RunSpec:

@@ -30,18 +30,27 @@ class Session:
         request: Request,
         pins: Mapping[str, Mapping[str, Any]],
         chooser: Chooser,
+        trial: Any,
     ) -> None:
         self.path = Path()
+        self._trial = trial
         self._spec = spec
         self._request = request
         self._pins = pins
         self._chooser = chooser
         self._known: dict[str, Any] = {}
         self._under_way: set[str] = set()
+        self._begun: set[str] = set()
+        self._done: set[str] = set()
         self._too_early: dict[str, str] = {}
 
-    def run(self, trial: Any) -> None:
-        """Ask for everything, in an order that does not depend on the answers."""
+    def run(self) -> None:
+        """Ask for everything: the protocol first, but for what it depends on.
+
+        Raises:
+            ConfigError: something is to depend on what is asked for after it.
+            PluginError: a component's `suggest` fails.
+        """
         for field in _FIELDS:
             name = f"{PROTOCOL}.{field}"
             if name in self._request.entries:
@@ -49,22 +58,25 @@ class Session:
         for parts in self._request.parts.values():
             for part in parts:
                 if self._is_active(part):
-                    self._propose(part, trial)
+                    self._propose(part)
         for name, asker in self._too_early.items():
             if name in self.path.answers:
                 raise ConfigError(
-                    f"{self._request.entries[asker].source}: `{name}` is asked for only after "
-                    f"`{asker}`, which is to depend on it; give `{name}` a range with `--space` too"
+                    f"{self._request.entries[asker].source}: it cannot depend on `{name}`, which "
+                    "is asked for only after it; choose another condition"
                 )
 
-    def _propose(self, part: Part, trial: Any) -> None:
-        """Ask for what a component proposes, then for what else the user wants of it."""
+    def _propose(self, part: Part) -> None:
+        """Ask for what a component proposes, then for what else the user wants of it; once."""
+        if part.key("") in self._begun:
+            return
+        self._begun.add(part.key(""))
         if part.searched:
 
             def answer(param: str, domain: Domain) -> Any:
                 return self._answer(part, param, domain)
 
-            for param, value in propose(part, trial, answer).items():
+            for param, value in propose(part, self._trial, answer).items():
                 key = part.key(param)
                 if param in part.searched and key not in self._request.entries:
                     self.path.values[key] = value
@@ -73,6 +85,7 @@ class Session:
             asked_there = part.searched and param in part.proposal.asked
             if key in self._request.entries and not asked_there:
                 self._entry(key)
+        self._done.add(part.key(""))
 
     def _answer(self, part: Part, param: str, domain: Domain) -> Any:
         """Answer what a component asks for."""
@@ -119,11 +132,17 @@ class Session:
         if part is not None and not self._is_active(part):
             return _MISSING
         if part is not None and part.searched and param in part.proposal.asked:
-            if param not in part.proposal.always:
-                self._too_early[name] = asker
-                return _MISSING
-            if name not in self._request.entries:
-                return self._ask(name, part.proposal.asked[param])
+            if param in part.proposal.always:
+                if name not in self._request.entries:
+                    return self._ask(name, part.proposal.asked[param])
+            else:
+                self._propose(part)
+                if part.key("") not in self._done:
+                    self._too_early[name] = asker
+                return self.path.answers.get(name, _MISSING)
+        if name in self._under_way:
+            self._too_early[name] = asker
+            return _MISSING
         return self._entry(name)
 
     def _applies(self, name: str) -> bool:

@@ -264,6 +264,8 @@ def read(key: str, value: Any) -> Written:
         text = found[1].strip()
         values = tuple(parse_value(part) for part in found[3].split("|"))
         condition = Condition(found[2].strip(), _unique(values, source))
+    elif re.search(r"\sif(\s|$)", text):
+        raise ConfigError(f"{source}: a condition is `if NAME.PARAM=V1|V2`, after the range")
     if range_ := _RANGE.fullmatch(text):
         log, step = _options(range_[3], source)
         ends = parse_value(range_[1]), parse_value(range_[2])

@@ -109,14 +109,20 @@ class NamedTrial:
 
     Args:
         trial: the real one, for everything but questions.
-        part: the component.
         answer: answers questions, by the component's own names.
+
+    Attributes:
+        params: what the component was answered so far.
     """
 
-    def __init__(self, trial: Any, part: Part, answer: Answer) -> None:
+    def __init__(self, trial: Any, answer: Answer) -> None:
+        self.params: dict[str, Any] = {}
         self._trial = trial
-        self._part = part
-        self._answer = answer
+        self._asked = answer
+
+    def _answer(self, name: str, domain: Domain) -> Any:
+        self.params[name] = self._asked(name, domain)
+        return self.params[name]
 
     def suggest_float(
         self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False
@@ -135,16 +141,6 @@ class NamedTrial:
     def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
         """Ask for one of several values."""
         return self._answer(name, proposed_choices(choices))
-
-    @property
-    def params(self) -> dict[str, Any]:
-        """What the component was answered so far."""
-        prefix = self._part.key("")
-        return {
-            name.removeprefix(prefix): value
-            for name, value in self._trial.params.items()
-            if name.startswith(prefix)
-        }
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("suggest_"):
@@ -184,7 +180,7 @@ def propose(part: Part, trial: Any, answer: Answer) -> dict[str, Any]:
         return {}
     asking = Asking(answer)
     try:
-        returned = suggest(NamedTrial(trial, part, asking))
+        returned = suggest(NamedTrial(trial, asking))
     except Exception as error:
         if error is asking.error:
             raise

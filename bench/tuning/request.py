@@ -187,7 +187,8 @@ class _Reader:
             offers = []
             for name in written.choices:
                 try:
-                    offers.append(self.registry.get(kind, str(name)))
+                    found = self.registry.default(kind) if name is None else None
+                    offers.append(found or self.registry.get(kind, str(name)))
                 except BenchError as error:
                     raise ConfigError(f"{written.source}: {error}") from error
         own = self.spec.components[kind]
@@ -219,8 +220,8 @@ class _Reader:
 
     def read_params(self) -> None:
         """Read which params have ranges of the user's own."""
-        # What names a component goes before a pattern.
-        for written in sorted(self.written, key=lambda each: "*" not in each.key):
+        # What names a component comes last and replaces what a pattern says of it.
+        for written in sorted(self.written, key=lambda each: not _is_pattern(each.key)):
             name, _, param = written.key.rpartition(".")
             if name == PROTOCOL:
                 continue
@@ -228,7 +229,7 @@ class _Reader:
             if not parts and not self._is_elsewhere(name, written.source):
                 raise ConfigError(f"{written.source}: {self._unknown(name)}")
             having = [part for part in parts if param in part.defaults]
-            if parts and not having and not any(letter in name for letter in "*?["):
+            if parts and not having and not _is_pattern(name):
                 known = dict.fromkeys(param for part in parts for param in part.defaults)
                 has = f"its params are {listing(known, 20)}" if known else "it has no params"
                 raise ConfigError(
@@ -248,12 +249,12 @@ class _Reader:
 
     def _is_elsewhere(self, name: str, source: str) -> bool:
         """Return whether something of that name is installed, as it may be of another cell."""
-        if any(letter in name for letter in "*?["):
+        if _is_pattern(name):
             return True
         bare = name.partition(":")[0].partition("@")[0]
-        if bare in self.registry.names(Dataset.kind):
+        if bare == Dataset.kind or bare in self.registry.names(Dataset.kind):
             raise ConfigError(
-                f"{source}: `{name}` is a dataset, and scores on different images "
+                f"{source}: a dataset is not searched: scores on different images "
                 "cannot be compared"
             )
         return any(bare in self.registry.names(kind) for kind in SEARCHABLE)
@@ -290,6 +291,8 @@ class _Reader:
             name, dot, param = ("", "", None) if parts else item.rpartition(".")
             if dot:
                 parts = [part for part in self.request.all_parts() if part.is_called(name)]
+            if _is_pattern(name):
+                parts = [part for part in parts if param in part.proposal.params]
             if not parts:
                 if any(self._is_elsewhere(each, source) for each in (item, name) if each):
                     return
@@ -371,6 +374,10 @@ class _Reader:
                 f"{source}: `{condition.name}` is never {missing[0]!r}; it is one of {domain}"
             )
         return Condition(canonical, condition.values)
+
+
+def _is_pattern(name: str) -> bool:
+    return any(letter in name for letter in "*?[")
 
 
 def _identity(offer: Offer) -> tuple[str, str]:

@@ -177,6 +177,11 @@ class Space:
             for name, domain in path.asked.items():
                 self._asked[name] = self._asked.setdefault(name, domain).merge(domain)
         set_somewhere = {name for path in (*ways, *chance) for name in path.values}
+        for name, entry in self._request.entries.items():
+            if entry.condition and self._request.owner(name) and name not in set_somewhere:
+                raise ConfigError(
+                    f"{entry.source}: its condition, `{entry.condition}`, never holds"
+                )
         origins = {
             entry.origin for name, entry in self._request.entries.items() if name in set_somewhere
         }
@@ -186,8 +191,9 @@ class Space:
 
     def _walk(self, chooser: Chooser, trial: Any = None) -> Path:
         """Have a chooser answer everything that is asked for."""
-        session = Session(self._spec, self._request, self._pins, chooser)
-        session.run(ScriptedTrial() if trial is None else trial)
+        trial = ScriptedTrial() if trial is None else trial
+        session = Session(self._spec, self._request, self._pins, chooser, trial)
+        session.run()
         return session.path
 
 

@@ -48,7 +48,6 @@ class ScriptedTrial:
     number = 0
 
     def __init__(self) -> None:
-        self.params: dict[str, Any] = {}
         self.user_attrs: dict[str, Any] = {}
 
     def set_user_attr(self, key: str, value: Any) -> None:
