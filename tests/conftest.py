@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from postgres import postgresql
 
 from bench import api
 from bench.api import Result
@@ -20,6 +21,8 @@ from bench.config import ExperimentConfig
 from bench.hookspecs import hookimpl
 from bench.records import EpochMetrics, RunRecord, RunSpec
 from bench.registry import load_registry
+
+__all__ = ["postgresql"]  # a fixture for whoever asks
 
 _FOLDER = pytest.StashKey[Path]()
 

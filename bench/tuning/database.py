@@ -8,6 +8,7 @@ import inspect
 import re
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -134,6 +135,8 @@ class _Database(RDBStorage):
         super().__init__(text, engine_kwargs={"pool_pre_ping": True, "connect_args": options})
         if kind == "sqlite":
             _serialize(self.engine)
+        # Nobody closes one of Optuna's storages; its connections go when it does.
+        weakref.finalize(self, self.engine.dispose)
 
 
 def _serialize(engine: sqlalchemy.Engine) -> None:
