@@ -190,9 +190,10 @@ def value_of(study: StudyRecord, trial: TrialRecord) -> float | None:
 def objective_label(study: StudyRecord, objective: Objective) -> str:
     """Return how an objective is called beside an axis or above a column."""
     if objective.name != "score":
-        words, _, unit = objective.name.rpartition("_")
+        name = one_line(objective.name)
+        words, _, unit = name.rpartition("_")
         units = {"ms": "ms", "seconds": "s"}
-        return f"{words} ({units[unit]})" if unit in units else objective.name.replace("_", " ")
+        return f"{words} ({units[unit]})" if unit in units else name.replace("_", " ")
     monitor = _monitor(study)
     if not monitor:
         return "val score"

@@ -18,6 +18,8 @@ MOST_STEPS = 12
 """Improvements in the history that are printed, the last ones."""
 MOST_CAUSES = 5
 """Causes of failures that are printed, the most frequent ones."""
+LONGEST_LINE = 4000
+"""Characters of any other line."""
 LONGEST_PARAMS = 110
 """Characters of a trial's params in a table."""
 
@@ -26,7 +28,7 @@ def print_study(view: StudyView) -> None:
     """Print a study: header, space, trials, failures, history, winner or front, importances."""
     study = view.study
     for name, text in _header(view):
-        click.echo(f"{name:<11} {one_line(text, 2000)}".rstrip())
+        click.echo(f"{name:<11} {one_line(text, LONGEST_LINE)}".rstrip())
     _print_space(study)
     _print_trials(view)
     _print_failures(view)
@@ -126,7 +128,7 @@ def _print_trials(view: StudyView) -> None:
         click.echo("\nno trial has begun")
         return
     more = f", {len(shown)} of {len(study.trials)}; --json has all"
-    click.echo(f"\ntrials, best first{more if len(shown) < len(study.trials) else ''}")
+    _say(f"trials, best first{more if len(shown) < len(study.trials) else ''}", apart=True)
     columns = [study_series.objective_label(study, each) for each in study.objectives]
     rows = [("trial", "state", *columns, "epochs", "took", "params")]
     for trial in shown:
@@ -180,7 +182,7 @@ def _print_history(view: StudyView) -> None:
     note = (
         f", the last {len(shown)} of {len(steps)} improvements" if len(shown) < len(steps) else ""
     )
-    click.echo(f"\nbest so far: {view.label}{note}")
+    _say(f"best so far: {view.label}{note}", apart=True)
     rows = [("trial", "best"), *((str(number), _value(best)) for number, best in shown)]
     _print_table(rows)
 
@@ -188,18 +190,18 @@ def _print_history(view: StudyView) -> None:
 def _print_importances(view: StudyView) -> None:
     found = view.importances
     if not found.shares:
-        click.echo(f"\nno importances: {found.reason}")
+        _say(f"no importances: {found.reason}", apart=True)
         return
-    click.echo(f"\nimportances ({found.reason})")
+    _say(f"importances ({found.reason})", apart=True)
     _print_table([(name, f"{share:.1%}") for name, share in found.shares.items()], left=1)
 
 
 def _print_expected(view: StudyView) -> None:
     expected = view.expected
     if not expected.curve:
-        click.echo(f"\nno expected best after k trials: {expected.reason}")
+        _say(f"no expected best after k trials: {expected.reason}", apart=True)
         return
-    click.echo(f"\nexpected best after k trials ({expected.reason})")
+    _say(f"expected best after k trials ({expected.reason})", apart=True)
     rows = [("k", view.label, "95 % band")]
     for k in _round_numbers(len(expected.curve)):
         each = expected.curve[k - 1]
@@ -217,7 +219,9 @@ def _print_front(view: StudyView) -> None:
     if not view.front:
         return
     study = view.study
-    click.echo(f"\nPareto front: {len(view.front)} trials that no other beats in every objective")
+    _say(
+        f"Pareto front: {len(view.front)} trials that no other beats in every objective", apart=True
+    )
     rows = [
         (
             "trial",
@@ -236,7 +240,7 @@ def _print_winner(view: StudyView) -> None:
         return
     what = "winner" if view.study.best else "best so far"
     known = view.values.get(winner.number)
-    click.echo(f"\n{what}: trial {winner.number}, {view.label} {_value(known)}")
+    _say(f"{what}: trial {winner.number}, {view.label} {_value(known)}", apart=True)
     usual: Mapping[str, Any] = default.params if default else {}
     rows = [("param", what, "default")]
     for name in view.study.space:
@@ -253,10 +257,11 @@ def _print_outcome(view: StudyView) -> None:
     """Print how to train what was found, and the runs that did."""
     study = view.study
     for number, command in zip(study.best, study.commands, strict=False):
-        click.echo(f"\nto train trial {number}:\n  {one_line(command, 4000)}")
+        _say(f"to train trial {number}:", apart=True)
+        _say(f"  {command}")
     for number, runs in zip(study.best, study.finals, strict=False):
         if runs:
-            click.echo(f"final runs of trial {number}: {', '.join(runs)}")
+            _say(f"final runs of trial {number}: {', '.join(runs)}")
 
 
 def _value(value: Any) -> str:
@@ -266,6 +271,12 @@ def _value(value: Any) -> str:
     if number.is_integer() and abs(number) >= 100:
         return f"{number:,.0f}"
     return f"{number:.4f}" if 1e-3 <= abs(number) < 100 or number == 0 else f"{number:.4g}"
+
+
+def _say(text: str, *, apart: bool = False) -> None:
+    """Print one line, whatever stands in it, after an empty one if it is to stand apart."""
+    indent = " " * (len(text) - len(text.lstrip()))
+    click.echo("\n" * apart + indent + one_line(text, LONGEST_LINE))
 
 
 def _print_table(rows: Iterable[Sequence[str]], *, left: int = 0, ragged: bool = False) -> None:

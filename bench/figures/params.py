@@ -112,7 +112,7 @@ def draw_slices(view: StudyView) -> Figure:
         for axes in grid[len(drawn) :]:
             axes.set_axis_off()
         for axes in grid[::columns]:
-            axes.set_ylabel(view.label)
+            axes.set_ylabel(_short(view.label, 34))
         handles = [
             *(Line2D([], [], linestyle="", markersize=5, **STATES[state]) for state in states),
             *(Line2D([], [], **_MARK, **look) for _, look, _ in marks),

@@ -49,7 +49,7 @@ def draw_rates(sheet: RateSheet) -> Figure:
         for axes, panel in zip(grid, panels, strict=True):
             _draw_rate_panel(axes, panel, looks)
             axes.set_title("\n".join(wrapped([panel.title], width / len(panels), 10.0)))
-            axes.set_ylabel(sheet.label)
+            axes.set_ylabel(shortened(sheet.label))
             axes.label_outer()
         handles = [
             Line2D([], [], color=color, marker=marker, markersize=5.5, linestyle="")

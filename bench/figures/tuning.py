@@ -79,7 +79,7 @@ def draw_history(view: StudyView) -> Figure:
             looks.append((Line2D([], [], color=FAINT, linestyle=":"), "default params"))
         _limit(axes, low, high)
         axes.set_xlabel("trial")
-        axes.set_ylabel(view.label)
+        axes.set_ylabel(shortened(view.label))
         _whole_numbers(axes)
         handles, labels = zip(*looks, strict=True)
         draw_legend(middle, handles, labels, "upper center", len(labels))
@@ -149,7 +149,7 @@ def draw_expected(view: StudyView) -> Figure:
         axes.set_ylim(low, high)
         axes.set_xlim(0.5, len(curve) + 0.5)
         axes.set_xlabel("random trials")
-        axes.set_ylabel(f"best {view.label}")
+        axes.set_ylabel(shortened(f"best {view.label}"))
         _whole_numbers(axes)
         draw_legend(middle, handles, labels, "upper center", len(labels))
     return figure
@@ -168,6 +168,7 @@ def draw_front(view: StudyView) -> Figure:
         and len(trial.objectives) == len(objectives)
         and all(study_series.number_of(value) is not None for value in trial.objectives)
     ]
+    labels = [shortened(study_series.objective_label(view.study, each)) for each in objectives]
     pairs = [(place, 0) for place in range(1, len(objectives))]
     line = "-" if len(pairs) == 1 else ""  # of more, a front is no line in a plane
     notes = wrapped(_front_notes(view), WIDTH, 8.0)
@@ -176,8 +177,8 @@ def draw_front(view: StudyView) -> Figure:
         grid = top.subplots(1, len(pairs), squeeze=False, sharey=True)[0]
         for axes, (x, y) in zip(grid, pairs, strict=True):
             _draw_pair(axes, shown, front, (x, y), objectives, line)
-            axes.set_xlabel(study_series.objective_label(view.study, objectives[x]))
-            axes.set_ylabel(study_series.objective_label(view.study, objectives[y]))
+            axes.set_xlabel(labels[x])
+            axes.set_ylabel(labels[y])
             axes.label_outer()
         handles = [
             Line2D([], [], **_POINT, **STATES[TrialState.COMPLETE]),
