@@ -308,7 +308,11 @@ class _Reader:
         proposed = part.proposal.params
         params = set(part.proposal.asked) | proposed if param is None else {param}
         by_name = item not in SEARCHABLE
-        if by_name and not (params & (proposed | part.fixed)):
+        # `--space` may have a range for what the component proposes none for.
+        spelt = (part.name, *part.offer.component.aliases)
+        keys = [written.key.rpartition(".") for written in self.written]
+        ranged = {word for name, _, word in keys if name in spelt}
+        if by_name and not (params & (proposed | part.fixed | ranged)):
             if param is not None and param not in part.defaults:
                 raise ConfigError(
                     f"--search {item}: `{part.name}` has no param `{param}`"
@@ -322,7 +326,7 @@ class _Reader:
             )
         if params:
             self.request.used.add(("search", item))
-        part.searched |= params - part.fixed
+        part.searched |= (params & (set(part.proposal.asked) | proposed)) - part.fixed
 
     def check_conditions(self) -> None:
         """Have conditions name what is searched, by the name that it has there.
