@@ -15,10 +15,11 @@ Epochs and seconds are those of the records: each rung has trained only what was
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
 import json
 import platform
 import statistics
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -26,16 +27,25 @@ from pathlib import Path
 import optuna
 import torch
 
+import bench
 from bench import hardware, studies
 from bench.studies import TrialState
 
 ARMS = ("none", "first-epoch", "halving", "hyperband", "median")
 WITHIN = 0.002
 """Of accuracy: 0.2 points."""
-EXPERIMENT = (
-    *("--datasets", "digits", "--models", "cnn", "--optimizers", "adamw", "--search", "optimizer"),
-    *("--sampler", "random", "--val", "0.4", "--threads", "1", "--device", "cpu", "--keep", "none"),
-)
+EXPERIMENT = {
+    "datasets": "digits",
+    "models": "cnn",
+    "optimizers": "adamw",
+    "search": "optimizer",
+    "sampler": "random",
+    "limit": 600,
+    "val": 0.5,
+    "threads": 1,
+    "device": "cpu",
+    "keep": "none",
+}
 
 
 def main():
@@ -54,7 +64,7 @@ def main():
     print(
         f"{hardware.cpu_name()}, {hardware.cpu_count()} cores, 1 thread, python "
         f"{platform.python_version()}, torch {torch.__version__}, optuna {optuna.__version__}; cnn "
-        f"on digits, adamw's params, {given.trials} random trials of {given.epochs} epochs, "
+        f"on {EXPERIMENT['limit']} digits, half of them val, adamw's params, {given.trials} random trials of {given.epochs} epochs, "
         f"n = {given.seeds} study seeds; medians (range)\n"
     )
     sweep = found["none"]
@@ -80,16 +90,9 @@ def main():
 
 def tuned(results, arm, seed, given):
     """Return what a study has come to; one that is there already is not made again."""
-    words = (
-        *("--tune", str(given.trials), "--epochs", str(given.epochs), "--pruner", arm),
-        *("--study-seed", str(seed), "--results", str(results)),
-    )
-    subprocess.run(
-        [sys.executable, "-m", "bench", "run", *EXPERIMENT, *words],
-        check=True,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    budget = {"tune": str(given.trials), "epochs": given.epochs, "study_seed": seed}
+    with contextlib.redirect_stderr(io.StringIO()):
+        bench.run(**EXPERIMENT, **budget, pruner=arm, results=results)
     [study] = studies.read_all(results)[0]
     print(
         json.dumps({"arm": arm, "seed": seed, "best": best(study), "epochs": study.epochs}),
