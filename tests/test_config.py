@@ -423,3 +423,22 @@ def test_the_path_of_a_source_may_hold_a_comma_in_a_list() -> None:
 def test_numbers_are_finite(name: str, value: Any) -> None:
     with pytest.raises(ConfigError, match=name.replace("_", "-")):
         ExperimentConfig.create({name: value})
+
+
+def test_a_condition_of_a_range_may_hold_an_equals_sign() -> None:
+    options = [
+        "cnn.kernel_size=3,5 if cnn.depth=2",
+        "protocol.warmup=0..2 if protocol.schedule=cosine",
+        "run:a=b.c.lr=1..2  if net.v1.act=relu|gelu",
+    ]
+    assert config.parse_space(options) == {
+        "cnn.kernel_size": "3,5 if cnn.depth=2",
+        "protocol.warmup": "0..2 if protocol.schedule=cosine",
+        "run:a=b.c.lr": "1..2  if net.v1.act=relu|gelu",
+    }
+
+
+@pytest.mark.parametrize("option", ["cnn.depth", "cnn.depth=", "cnn.depth= if cnn.act=relu"])
+def test_a_range_needs_a_name_and_an_end(option: str) -> None:
+    with pytest.raises(ConfigError, match="--space"):
+        config.parse_space([option])

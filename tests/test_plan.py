@@ -19,6 +19,7 @@ from bench.protocol import Protocol
 from bench.records import Mode, Purpose, RunSpec, RunStatus
 from bench.registry import Registry
 from bench.store import Store
+from bench.variation import vary
 
 
 def load_arrays(data_dir: Path | None, *, side: int = 4) -> bench.Splits:
@@ -611,3 +612,32 @@ def test_the_plan_tells_the_cells_of_a_grid_apart(registry: Registry, tmp_path: 
     table = plan_table(forecast(specs, registry, Store(tmp_path)))
     told = [str(cell) for cell in table.columns[3].cells]
     assert told == ["3 epochs, batch 64, flat, l1 0.0", "3 epochs, batch 64, flat, l1 0.5"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("adamw.lr", 0.5),
+        ("adamw.betas", (0.8, 0.9)),
+        ("adamw.clip", None),
+        ("net.v1.act", "elu"),
+        ("protocol.batch_size", 16),
+        ("protocol.warmup", 2),
+        ("protocol.clip_norm", None),
+        ("protocol.schedule", "ramp"),
+        ("protocol.augmentation", "wild"),
+    ],
+)
+def test_a_varied_run_is_the_one_that_would_have_been_planned(
+    registry: Registry, name: str, value: Any
+) -> None:
+    (base,) = runs(registry, "adamw.steps=2", clip_norm=1)
+    values = {"adamw.steps": (2,), name: (value,)}
+    config = ExperimentConfig.create({"models": "net.v1", "clip_norm": 1, "set": values})
+    if name == "protocol.clip_norm":
+        config = ExperimentConfig.create({"models": "net.v1", "set": values})
+    (planned_run,) = plan(config, registry).runs
+    varied = vary(base, {name: value}, registry)
+    assert dataclasses.replace(varied, pinned={}) == planned_run
+    assert varied != base or value is None
+    assert {**varied.protocol, **varied.pinned} == base.protocol

@@ -16,7 +16,7 @@ import bench_local.pool
 from bench import studies, tables
 from bench.api import Result
 from bench.errors import BenchError, ConfigError, UsageError
-from bench.records import Purpose, RunRecord, RunStatus
+from bench.records import Purpose, RunRecord
 from bench.store import Store
 from bench.studies import StudyRecord, TrialState
 

@@ -172,6 +172,14 @@ def test_another_component_brings_its_default_params(registry: Registry) -> None
     assert block(varied) == block(base)
 
 
+def test_none_means_the_default_as_in_a_plan(registry: Registry) -> None:
+    base = planned(registry, schedule="ramp", loss="other", augmentation="wild")
+    values = {f"protocol.{kind}": "none" for kind in ("schedule", "loss", "augmentation")}
+    varied = vary(base, values, registry)
+    names = (varied.schedule.name, varied.loss.name, varied.augmentation.name)
+    assert names == ("flat", "entropy", "plain")
+
+
 def test_another_component_pins_what_it_pins_and_frees_it_when_it_goes(registry: Registry) -> None:
     base = planned(registry, warmup=2)
     cold = vary(base, {"protocol.schedule": "cold"}, registry)

@@ -283,7 +283,6 @@ class _Reader:
     def _select(self, item: str) -> None:
         """Read one item of `search`: a kind, a component or a param."""
         source = f"--search {item}"
-        kinds = (*SEARCHABLE, PROTOCOL)
         if item in SEARCHABLE:
             parts, param = self.request.parts.get(item, []), None
         else:
@@ -296,11 +295,9 @@ class _Reader:
             if not parts:
                 if any(self._is_elsewhere(each, source) for each in (item, name) if each):
                     return
-                hint = did_you_mean(item, kinds)
-                what = f"it takes {listing(kinds)}, components and NAME.PARAM"
-                raise ConfigError(
-                    f"{source}: {what}{hint}" if hint else f"{source}: {self._unknown(item)}"
-                )
+                hint = did_you_mean(item, (*SEARCHABLE, PROTOCOL))
+                what = f"it takes {listing(SEARCHABLE)}, `{PROTOCOL}`, components and NAME.PARAM"
+                raise ConfigError(f"{source}: {what + hint if hint else self._unknown(item)}")
         for part in parts:
             self._search_part(part, item, param)
 
