@@ -21,7 +21,8 @@ from bench.errors import (
     UsageError,
 )
 from bench.hookspecs import hookimpl
-from bench.records import EpochMetrics, Job, JobEvent, JobEventKind, RunRecord, RunSpec, RunStatus
+from bench.jobs import Job, JobEvent, JobEventKind
+from bench.records import EpochMetrics, RunRecord, RunSpec, RunStatus
 from bench.specs import (
     SINGLE_LABEL,
     Augmentation,

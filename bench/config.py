@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -22,6 +22,7 @@ from bench.budget import Budget, parse_budget
 from bench.errors import ConfigError
 from bench.protocol import Protocol
 from bench.text import did_you_mean, listing, one_line
+from bench.words import parse_duration, parse_value, split_outside_brackets
 
 TUNING = (
     *("search", "space", "sampler", "pruner", "objectives"),
@@ -271,80 +272,6 @@ def to_toml(values: Mapping[str, Any]) -> str:
     return "\n".join([*lines, *tables]) + "\n"
 
 
-def parse_set(options: Iterable[str]) -> dict[str, tuple[Any, ...]]:
-    """Read `KEY=V1,V2` options.
-
-    Raises:
-        ConfigError: an option without `=`, a key or a value, or a key given twice.
-    """
-    result: dict[str, tuple[Any, ...]] = {}
-    for key, text in _keyed(options, "--set", "NAME.PARAM=VALUE").items():
-        values = tuple(parse_value(part) for part in split_outside_brackets(text))
-        if "" in values:
-            raise ConfigError(f"--set {key}: a value is missing in `{text}`")
-        result[key] = values
-    return result
-
-
-def parse_space(options: Iterable[str]) -> dict[str, str]:
-    """Read `KEY=RANGE` options.
-
-    Raises:
-        ConfigError: an option without `=`, a key or a range, or a key given twice.
-    """
-    # A condition, which comes last, has an `=` of its own.
-    parts = [re.split(r"(?=\s+if\s)", option, maxsplit=1) for option in options]
-    found = _keyed((part[0] for part in parts), "--space", "NAME.PARAM=LOW..HIGH")
-    for key, text in found.items():
-        if not text.strip():
-            raise ConfigError(f"--space {key}: it has no range")
-    return {key: "".join([found[key], *rest]) for key, (_, *rest) in zip(found, parts, strict=True)}
-
-
-def _keyed(options: Iterable[str], flag: str, form: str) -> dict[str, str]:
-    result: dict[str, str] = {}
-    for option in options:
-        # Names may hold `=`; the last dot before a later `=` separates name and param.
-        # A protocol field may be spelt as its flag is, with a dash.
-        pattern = r"(protocol\.[A-Za-z][\w-]*|.+\.[A-Za-z_]\w*)=(.*)$"
-        match = re.match(pattern, option, re.DOTALL)
-        if match is None:
-            raise ConfigError(f"{flag} takes {form}, not `{option}`")
-        key, text = match.groups()
-        if key in result:
-            raise ConfigError(f"{flag} names `{key}` twice; give its values in one, with commas")
-        result[key] = text
-    return result
-
-
-def parse_value(text: str) -> Any:
-    """Return the number, boolean, null, list or text that a command-line word means."""
-    text = text.strip()
-    lowered = text.lower()
-    if lowered in ("true", "false", "none", "null"):
-        return {"true": True, "false": False}.get(lowered)
-    try:
-        return json.loads(text)
-    except ValueError:
-        pass
-    try:
-        return float(text)  # also `.5` and `1.`, which JSON does not know
-    except ValueError:
-        return text
-
-
-def parse_duration(text: str) -> float:
-    """Return seconds from `90`, `90s`, `30m` or `2h`.
-
-    Raises:
-        ValueError: it is none of these.
-    """
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smh]?)", text.strip())
-    if match is None:
-        raise ValueError(f"`{text}` is no duration; write 90, 90s, 30m or 2h")
-    return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
-
-
 def defaults_table() -> str:
     """Return every key with its default as a Markdown table, as docs/cli.md holds it."""
     rows = ["| key | default | meaning |", "|---|---|---|"]
@@ -389,19 +316,6 @@ def _word(value: Any) -> Any:
     if value is None:
         return "none"
     return json.dumps(value) if isinstance(value, str) and parse_value(value) != value else value
-
-
-def split_outside_brackets(text: str) -> list[str]:
-    """Return the parts of a text between commas, but those inside brackets."""
-    parts = [""]
-    depth = 0
-    for character in text:
-        depth += (character == "[") - (character == "]")
-        if character == "," and depth <= 0:
-            parts.append("")
-        else:
-            parts[-1] += character
-    return parts
 
 
 def _toml_value(value: Any) -> str:

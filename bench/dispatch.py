@@ -14,7 +14,8 @@ from types import FrameType
 from typing import Any, Protocol
 
 from bench.errors import EnvironmentFailure
-from bench.records import Job, JobEvent, JobEventKind, RunStatus
+from bench.jobs import Job, JobEvent, JobEventKind
+from bench.records import RunStatus
 from bench.specs import ExecutorSession
 from bench.text import duration
 

@@ -10,8 +10,9 @@ from bench import provenance
 from bench.config import ExperimentConfig
 from bench.errors import UsageError
 from bench.forecast import stored_dataset
+from bench.jobs import JobKind
 from bench.plan import plan
-from bench.records import JobKind, RunSpec
+from bench.records import RunSpec
 from bench.registry import Registry
 
 Content = tuple[str, str, str | None]

@@ -7,11 +7,11 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
-from bench.config import parse_value
 from bench.protocol import Protocol, is_in_use
 from bench.records import Mode, RunSpec, canonical
 from bench.registry import Registry
 from bench.specs import Dataset
+from bench.words import parse_value
 
 _SELECTED = ("dataset", "model", "optimizer", "weights")
 """The kinds that are chosen by a flag of their own; the protocol names the others."""

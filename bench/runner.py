@@ -31,17 +31,9 @@ from bench.dispatch import (
 )
 from bench.errors import EnvironmentFailure
 from bench.forecast import PlannedRun
+from bench.jobs import Job, JobKind
 from bench.preparing import Preparing
-from bench.records import (
-    ComponentRef,
-    EpochMetrics,
-    Job,
-    JobKind,
-    Purpose,
-    RunRecord,
-    RunSpec,
-    RunStatus,
-)
+from bench.records import ComponentRef, EpochMetrics, Purpose, RunRecord, RunSpec, RunStatus
 from bench.registry import Offer, Registry, stdout_to_stderr
 from bench.specs import Executor, ExecutorSession
 from bench.store import Store, prune_weights

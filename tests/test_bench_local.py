@@ -14,7 +14,7 @@ import pytest
 
 import bench
 import bench_local
-from bench.records import JobKind
+from bench.jobs import JobKind
 from bench_local.pool import ENGINE, Pool
 
 

@@ -8,7 +8,8 @@ import pytest
 
 import bench
 from bench import errors, specs
-from bench.records import EpochMetrics, Job, JobEvent, JobEventKind, RunRecord, RunSpec, RunStatus
+from bench.jobs import Job, JobEvent, JobEventKind
+from bench.records import EpochMetrics, RunRecord, RunSpec, RunStatus
 
 
 def public_classes(module: object) -> set[str]:

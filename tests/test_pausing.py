@@ -26,7 +26,8 @@ from bench.engine import checkpoint, data, worker
 from bench.engine.checkpoint import Checkpoints
 from bench.engine.training import Training
 from bench.errors import DataError
-from bench.records import JobKind, Purpose, RunRecord, RunStatus
+from bench.jobs import JobKind
+from bench.records import Purpose, RunRecord, RunStatus
 from bench.store import Store
 
 EPOCHS = 10

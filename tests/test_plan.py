@@ -10,7 +10,7 @@ from samples import add_plugin, load_nothing, make_record
 
 import bench
 from bench import datastore, files
-from bench.config import ExperimentConfig, parse_set
+from bench.config import ExperimentConfig
 from bench.console import plan_summary, plan_table
 from bench.errors import AmbiguousNameError, ConfigError, PluginError, UnknownNameError, UsageError
 from bench.forecast import forecast, resolve_again
@@ -20,6 +20,7 @@ from bench.records import Mode, Purpose, RunSpec, RunStatus
 from bench.registry import Registry
 from bench.store import Store
 from bench.variation import vary
+from bench.words import parse_set
 
 
 def load_arrays(data_dir: Path | None, *, side: int = 4) -> bench.Splits:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from samples import add_plugin
 
 import bench
-from bench.config import ExperimentConfig, parse_set, parse_space
+from bench.config import ExperimentConfig
 from bench.errors import ConfigError, PluginError, UsageError
 from bench.plan import plan
 from bench.protocol import SEARCH_RANGES
@@ -23,6 +23,7 @@ from bench.registry import Registry, load_registry
 from bench.tuning.domains import Domain, proposed_range, range_of, read
 from bench.tuning.space import Space, check_used, space_of
 from bench.variation import vary
+from bench.words import parse_set, parse_space
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 

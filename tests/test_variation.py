@@ -8,7 +8,7 @@ import pytest
 from samples import add_plugin, load_nothing
 
 import bench
-from bench.config import ExperimentConfig, parse_set
+from bench.config import ExperimentConfig
 from bench.errors import ConfigError, UnknownNameError, UsageError
 from bench.leaderboard import _block_key
 from bench.plan import plan
@@ -17,6 +17,7 @@ from bench.records import RunRecord, RunSpec, RunStatus
 from bench.registry import Registry
 from bench.specs import Origin, Preprocessing
 from bench.variation import vary
+from bench.words import parse_set
 
 
 def build_net(num_classes: int, input_shape: Any, *, width: int = 8, act: str = "relu") -> None:

@@ -22,13 +22,14 @@ from bench.cli.common import (
     registry_with_warnings,
 )
 from bench.cli.fields import field_options
-from bench.config import ExperimentConfig, parse_set
+from bench.config import ExperimentConfig
 from bench.errors import StoreError, UsageError
 from bench.plan import PlannedDataset, plan_dataset
 from bench.registry import Registry, stdout_to_stderr
 from bench.selection import Selection, Subset
 from bench.stored import Images, Indices, StoredDataset, channel_statistics
 from bench.text import listing, one_line
+from bench.words import parse_set
 
 if TYPE_CHECKING:
     from bench.inspection import Inspection

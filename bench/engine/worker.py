@@ -33,7 +33,8 @@ from bench.engine.rehearsal import rehearse
 from bench.engine.setup import Setup, offer_of, set_up
 from bench.engine.training import Diverged, Training, train
 from bench.errors import BenchError
-from bench.records import EpochMetrics, JobKind, Purpose, RunSpec, RunStatus, StepMetrics
+from bench.jobs import JobKind
+from bench.records import EpochMetrics, Purpose, RunSpec, RunStatus, StepMetrics
 from bench.specs import Task
 from bench.text import one_line
 

@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from bench.config import parse_value, split_outside_brackets
 from bench.errors import UsageError
 from bench.text import did_you_mean, listing, one_line
 from bench.tuning.quiet import quietly, silence
+from bench.words import parse_value, split_outside_brackets
 
 _PLAIN = {"int": (int,), "float": (int, float), "bool": (bool,), "str": (str,), "None": ()}
 """Annotation -> what a command line can give for it; other params take objects."""

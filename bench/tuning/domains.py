@@ -19,8 +19,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from bench.config import parse_value, split_outside_brackets
 from bench.errors import ConfigError
+from bench.words import parse_value, split_outside_brackets
 
 Number = int | float
 

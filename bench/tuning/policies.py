@@ -7,16 +7,22 @@ does one that goes on after a kill.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
 from bench.budget import Budget, BudgetKind
-from bench.config import parse_value
 from bench.errors import ConfigError
 from bench.studies import TrialState
-from bench.text import did_you_mean, listing
+from bench.tuning.ladders import (
+    LADDERS,
+    Bracket,
+    FirstEpoch,
+    Halving,
+    Hyperband,
+    ladder_of,
+    rungs_of,
+)
 
 
 class Trial(Protocol):
@@ -133,108 +139,6 @@ class Alone:
 
 
 @dataclass(frozen=True)
-class Bracket:
-    """Trials that begin together, and how many of them are let past each rung.
-
-    Attributes:
-        size: trials that begin.
-        rungs: epochs at which they wait for one another, ascending; the last one is the end.
-        keep: how many go on from each rung but the last.
-    """
-
-    size: int
-    rungs: tuple[int, ...]
-    keep: tuple[int, ...]
-
-    @property
-    def epochs(self) -> int:
-        """What it costs, with one seed, if no trial fails."""
-        counts, steps = (self.size, *self.keep), (0, *self.rungs)
-        return sum(
-            count * (rung - before)
-            for count, before, rung in zip(counts, steps, self.rungs, strict=False)
-        )
-
-
-class Ladder(Protocol):
-    """The brackets that a kind of halving consists of."""
-
-    def brackets(self, epochs: int) -> Iterator[tuple[int, tuple[int, ...]]]:
-        """Yield size and rungs of each bracket, without end."""
-
-    def keep(self, size: int, rungs: tuple[int, ...]) -> tuple[int, ...]:
-        """Return how many of a bracket's trials go on from each rung but the last."""
-
-
-@dataclass(frozen=True)
-class Halving:
-    """Successive halving: at each rung the best of `eta` go on.
-
-    Jamieson and Talwalkar, 2016 (https://arxiv.org/abs/1502.07943); the rungs are R, R/eta,
-    R/eta^2, ... epochs, rounded, and not below `first`.
-
-    Attributes:
-        eta: which part goes on; 3 as in Li et al., 2018 (https://arxiv.org/abs/1603.06560).
-        first: fewest epochs after which trials are compared.
-    """
-
-    eta: int = 3
-    first: int = 1
-
-    def brackets(self, epochs: int) -> Iterator[tuple[int, tuple[int, ...]]]:
-        """Yield brackets of the size that leaves one trial at the end."""
-        rungs = _rungs(epochs, self.eta, self.first)
-        while True:
-            yield self.eta ** (len(rungs) - 1), rungs
-
-    def keep(self, size: int, rungs: tuple[int, ...]) -> tuple[int, ...]:
-        """Return size / eta, size / eta^2, ..., at least one."""
-        return tuple(max(1, size // self.eta**step) for step in range(1, len(rungs)))
-
-
-@dataclass(frozen=True)
-class Hyperband(Halving):
-    """Hyperband: halving with many short trials, then with fewer that begin at a later rung.
-
-    Li et al., 2018 (https://arxiv.org/abs/1603.06560, algorithm 1): bracket s begins with
-    ceil((s_max + 1) / (s + 1) * eta^s) trials.
-    """
-
-    def brackets(self, epochs: int) -> Iterator[tuple[int, tuple[int, ...]]]:
-        """Yield the brackets of one Hyperband after another."""
-        rungs = _rungs(epochs, self.eta, self.first)
-        most = len(rungs) - 1
-        while True:
-            for skipped in range(len(rungs)):
-                step = most - skipped
-                yield math.ceil((most + 1) / (step + 1) * self.eta**step), rungs[skipped:]
-
-
-@dataclass(frozen=True)
-class FirstEpoch:
-    """Train all for one epoch and keep the best: what any cleverer pruner must beat.
-
-    Attributes:
-        keep_best: how many go on to the end; of a bracket's trials at least one.
-        first: epochs after which they are compared.
-    """
-
-    keep_best: int = 1
-    first: int = 1
-
-    def brackets(self, epochs: int) -> Iterator[tuple[int, tuple[int, ...]]]:
-        """Yield brackets of as many trials as one whole run has epochs, for each that is kept."""
-        first = min(self.first, epochs)
-        rungs = (first, epochs) if first < epochs else (epochs,)
-        while True:
-            yield max(2, epochs // first) * self.keep_best, rungs
-
-    def keep(self, size: int, rungs: tuple[int, ...]) -> tuple[int, ...]:
-        """Return how many go on."""
-        return (min(size, self.keep_best),) * (len(rungs) - 1)
-
-
-@dataclass(frozen=True)
 class Together:
     """Trials in brackets, whose members wait for one another at each rung.
 
@@ -341,14 +245,6 @@ class Together:
         return all(trial.state.is_over for trial in alive)
 
 
-LADDERS: dict[str, type[Halving | FirstEpoch]] = {
-    "halving": Halving,
-    "hyperband": Hyperband,
-    "first-epoch": FirstEpoch,
-}
-"""The pruners whose trials wait for one another."""
-
-
 def make_policy(pruner: str, budget: Budget, epochs: int, seeds: int) -> Policy:
     """Return how a study's trials spend its budget.
 
@@ -365,11 +261,11 @@ def make_policy(pruner: str, budget: Budget, epochs: int, seeds: int) -> Policy:
     name, _, options = pruner.partition(":")
     policy: Alone | Together
     if name in LADDERS:
-        policy = Together(_ladder(name, options), budget, epochs, seeds)
+        policy = Together(ladder_of(name, options), budget, epochs, seeds)
         smallest = epochs * seeds
         enough = next(policy.brackets(), None) is not None
     else:
-        rungs = (epochs,) if name == "none" else _rungs(epochs, 3, 1)
+        rungs = (epochs,) if name == "none" else rungs_of(epochs, 3, 1)
         policy = Alone(budget, epochs, seeds, rungs)
         smallest = epochs * seeds
         enough = budget.kind is not BudgetKind.EPOCHS or budget.amount >= smallest
@@ -379,36 +275,3 @@ def make_policy(pruner: str, budget: Budget, epochs: int, seeds: int) -> Policy:
             f"({epochs} epochs, {seeds} seed{'s' * (seeds > 1)}); give more, or less `--epochs`"
         )
     return policy
-
-
-def _ladder(name: str, text: str) -> Halving | FirstEpoch:
-    kind = LADDERS[name]
-    spelt = {"eta": "eta", "first": "first", "keep": "keep_best"}
-    known = [word for word, own in spelt.items() if own in kind.__dataclass_fields__]
-    options: dict[str, Any] = {}
-    for part in filter(None, text.split(",")):
-        word, equals, value = part.partition("=")
-        word = word.strip()
-        if word not in known:
-            hint = did_you_mean(word, known)
-            raise ConfigError(
-                f"pruner `{name}` has no option `{word}`{hint}; it has {listing(known)}"
-            )
-        number = parse_value(value)
-        least = 2 if word == "eta" else 1
-        if not equals or isinstance(number, bool) or not isinstance(number, int) or number < least:
-            raise ConfigError(f"pruner `{name}`: `{word}` wants a whole number from {least}")
-        options[spelt[word]] = number
-    return kind(**options)
-
-
-def _rungs(epochs: int, eta: int, first: int) -> tuple[int, ...]:
-    """Return epochs, epochs / eta, ..., rounded, as far as they are not below `first`."""
-    found = {epochs}
-    rung = epochs / eta
-    while round(rung) >= first:
-        found.add(round(rung))
-        rung /= eta
-        if round(rung) < 1:
-            break
-    return tuple(sorted(found))

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from bench import Job, JobEventKind
+from bench.jobs import JobKind
 from bench.lifeline import die_with_writer
-from bench.records import JobKind
 
 
 def serve(connection: Connection, life: Connection, preload: list[str]) -> None:
