@@ -64,7 +64,8 @@ def main():
     print(
         f"{hardware.cpu_name()}, {hardware.cpu_count()} cores, 1 thread, python "
         f"{platform.python_version()}, torch {torch.__version__}, optuna {optuna.__version__}; cnn "
-        f"on {EXPERIMENT['limit']} digits, half of them val, adamw's params, {given.trials} random trials of {given.epochs} epochs, "
+        f"on {EXPERIMENT['limit']} digits, half of them val, adamw's params, "
+        f"{given.trials} random trials of {given.epochs} epochs, "
         f"n = {given.seeds} study seeds; medians (range)\n"
     )
     sweep = found["none"]

@@ -11,11 +11,12 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench import config, words
+from bench import config
 from bench.cli.run import command
 from bench.config import ExperimentConfig
 from bench.errors import ConfigError
 from bench.protocol import Protocol
+from bench.words import parse_duration, parse_set, parse_space, parse_value
 
 PROTOCOL_WORDS = {
     "epochs": ("3", 3),
@@ -197,14 +198,14 @@ def test_a_config_cannot_be_changed() -> None:
     ],
 )
 def test_durations_are_read_in_seconds(text: str, seconds: float) -> None:
-    assert words.parse_duration(text) == seconds
+    assert parse_duration(text) == seconds
     assert ExperimentConfig.create({"timeout": text}).timeout == seconds
 
 
 @pytest.mark.parametrize("text", ["", "h", "1d", "1h30m", "-5", "5 minutes", "1e3", "٣x"])
 def test_what_is_no_duration_says_how_to_write_one(text: str) -> None:
     with pytest.raises(ValueError, match="write 90, 90s, 30m or 2h"):
-        words.parse_duration(text)
+        parse_duration(text)
 
 
 # --set
@@ -231,7 +232,7 @@ def test_what_is_no_duration_says_how_to_write_one(text: str) -> None:
     ],
 )
 def test_set_options_are_read(option: str, key: str, values: tuple[Any, ...]) -> None:
-    read = words.parse_set([option])
+    read = parse_set([option])
     assert read == {key: values}
     assert [type(value) for value in read[key]] == [type(value) for value in values]
 
@@ -241,23 +242,23 @@ def test_set_options_are_read(option: str, key: str, values: tuple[Any, ...]) ->
 )
 def test_a_set_option_without_name_or_param_is_an_error(option: str) -> None:
     with pytest.raises(ConfigError, match=r"--set takes NAME\.PARAM=VALUE"):
-        words.parse_set([option])
+        parse_set([option])
 
 
 @pytest.mark.parametrize("option", ["m.lr=", "m.lr=1,", "m.lr=,1", "m.lr=1,,2", "m.lr= "])
 def test_a_missing_value_is_an_error(option: str) -> None:
     with pytest.raises(ConfigError, match=r"--set m\.lr: a value is missing"):
-        words.parse_set([option])
+        parse_set([option])
 
 
 def test_a_key_given_twice_is_an_error() -> None:
     with pytest.raises(ConfigError, match=r"names `m\.lr` twice; give its values in one"):
-        words.parse_set(["m.lr=1", "m.lr=2"])
+        parse_set(["m.lr=1", "m.lr=2"])
 
 
 def test_unbalanced_brackets_stay_text() -> None:
-    assert words.parse_set(["m.x=a],b"]) == {"m.x": ("a]", "b")}
-    assert words.parse_set(["m.x=[a,b"]) == {"m.x": ("[a,b",)}
+    assert parse_set(["m.x=a],b"]) == {"m.x": ("a]", "b")}
+    assert parse_set(["m.x=[a,b"]) == {"m.x": ("[a,b",)}
 
 
 # Files
@@ -353,7 +354,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
     ],
 )
 def test_a_written_config_reads_back_as_it_was(tmp_path: Path, options: list[str]) -> None:
-    values = {"models": "net", "set": words.parse_set(options), "limit": "none", "val": "1e-3"}
+    values = {"models": "net", "set": parse_set(options), "limit": "none", "val": "1e-3"}
     created = ExperimentConfig.create(values)
     (tmp_path / "a.toml").write_text(config.to_toml(created.values()), "utf-8")
     again = ExperimentConfig.create(config.read_file(tmp_path / "a.toml"))
@@ -389,7 +390,7 @@ def test_toml_holds_whatever_values_there_are(values: Any, table: Any) -> None:
 @given(st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False))
 @settings(deadline=None)
 def test_parsing_a_word_undoes_writing_it(value: Any) -> None:
-    assert words.parse_value(json.dumps(value)) == value
+    assert parse_value(json.dumps(value)) == value
 
 
 def test_yaml_is_read_as_the_library_reads_it_elsewhere() -> None:
@@ -431,7 +432,7 @@ def test_a_condition_of_a_range_may_hold_an_equals_sign() -> None:
         "protocol.warmup=0..2 if protocol.schedule=cosine",
         "run:a=b.c.lr=1..2  if net.v1.act=relu|gelu",
     ]
-    assert words.parse_space(options) == {
+    assert parse_space(options) == {
         "cnn.kernel_size": "3,5 if cnn.depth=2",
         "protocol.warmup": "0..2 if protocol.schedule=cosine",
         "run:a=b.c.lr": "1..2  if net.v1.act=relu|gelu",
@@ -441,4 +442,4 @@ def test_a_condition_of_a_range_may_hold_an_equals_sign() -> None:
 @pytest.mark.parametrize("option", ["cnn.depth", "cnn.depth=", "cnn.depth= if cnn.act=relu"])
 def test_a_range_needs_a_name_and_an_end(option: str) -> None:
     with pytest.raises(ConfigError, match="--space"):
-        words.parse_space([option])
+        parse_space([option])

@@ -24,7 +24,8 @@ from bench.studies import Objective, StudyRecord
 from bench.text import did_you_mean, listing
 from bench.tuning import sampling
 from bench.tuning.cell import MEASURES, CellStudy
-from bench.tuning.policies import LADDERS, Policy, make_policy
+from bench.tuning.ladders import LADDERS
+from bench.tuning.policies import Policy, make_policy
 from bench.tuning.shared import SharedStudy
 from bench.tuning.space import Space, space_of
 from bench.tuning.storage import open_storage
