@@ -9,8 +9,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from study_samples import make_wide_study
 
 import bench
+from bench import studies
 from bench.api import Result
 from bench.cli import COMMANDS
 
@@ -41,6 +43,8 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("light")
     done: Result = bench.run(models="tiny", datasets="tiny", results=folder)
     assert [str(record.status) for record in done.records] == ["ok"]
+    studies.write(folder, make_wide_study(12, name="STUDY"))
+    studies.write(folder, make_wide_study(8, name="SMALL"))
     return folder
 
 
@@ -52,9 +56,11 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("list",),
         ("list", "models"),
         ("list", "runs"),
+        ("list", "studies"),
         ("leaderboard",),
         ("leaderboard", "--format", "csv"),
         ("show", "RUN"),
+        ("show", "SMALL"),
         ("why", "RUN"),
         ("plugins",),
         ("completion", "bash"),
@@ -65,13 +71,23 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_no_heavy_module_is_imported(results: Path, arguments: tuple[str, ...]) -> None:
     [run] = [folder.name for folder in (results / "runs").iterdir()]
     words = [run if word == "RUN" else word for word in arguments]
-    takes_results = words[0] in ("leaderboard", "show", "why", "run") or "runs" in words
+    takes_results = words[0] in ("leaderboard", "show", "why", "run") or {"runs", "studies"} & {
+        *words
+    }
     if takes_results and "--help" not in words:
         words += ["--results", str(results)]
     code, heavy, out = probe(*words)
     assert code in (0, None)
     assert heavy == []
     assert out
+
+
+def test_a_study_of_many_trials_needs_optunas_forest_but_no_torch(results: Path) -> None:
+    """Importances are estimated by scikit-learn; nothing else of a study needs it."""
+    code, heavy, out = probe("show", "STUDY", "--results", str(results))
+    assert code in (0, None)
+    assert heavy == ["sklearn"]
+    assert "importances (" in out
 
 
 def test_the_probe_would_see_torch() -> None:
