@@ -44,14 +44,16 @@ def refused(where: str, tmp_path: Path) -> BenchError:
     return caught.value
 
 
-def test_a_journal_that_was_cut_anywhere_keeps_what_stands_before(tmp_path: Path) -> None:
+@pytest.mark.parametrize("is_every_byte", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_a_journal_that_was_cut_anywhere_keeps_what_stands_before(
+    tmp_path: Path, is_every_byte: bool
+) -> None:
     path, trials = written(tmp_path)
     whole = path.read_bytes()
-    # That of every line, and every byte of the lines about one trial's params and end.
+    # Around the end of every line, and within a line at each of its bytes.
     ends = [position + 1 for position, byte in enumerate(whole) if byte == ord("\n")]
-    for cut in range(len(whole)):
-        if not (ends[3] <= cut <= ends[12] or cut in ends or cut - 1 in ends):
-            continue
+    cuts = {*range(ends[5], ends[6])} | {end + step for end in ends for step in (-2, -1, 0, 1)}
+    for cut in range(len(whole)) if is_every_byte else sorted(cuts & {*range(len(whole))}):
         folder = tmp_path / f"cut-{cut}"
         damaged = journal_path(folder)
         damaged.parent.mkdir(parents=True)
@@ -171,18 +173,22 @@ def test_a_killed_holder_of_the_journals_lock_leaves_it_free(tmp_path: Path) -> 
     lock = path.with_suffix(".lock")
     code = (
         "import sys, time; from pathlib import Path; from bench import files\n"
-        "files.lock(Path(sys.argv[1])).acquire(); print('held', flush=True); time.sleep(600)"
+        "lock = files.lock(Path(sys.argv[1])); lock.acquire(); print('held', flush=True)\n"
+        "time.sleep(600)"
     )
     with subprocess.Popen([sys.executable, "-c", code, lock], stdout=subprocess.PIPE) as holder:
         assert holder.stdout is not None
         assert holder.stdout.readline() == b"held\n"
         opened: list[SharedStudy] = []
         thread = threading.Thread(target=lambda: opened.append(open_study(None, tmp_path)))
-        thread.start()
-        thread.join(0.5)
-        assert not opened
-        holder.kill()
+        try:
+            thread.start()
+            thread.join(0.5)
+            is_open = bool(opened)
+        finally:
+            holder.kill()
         thread.join(30)
+    assert not is_open
     assert [study.close() for study in opened] == [None]
 
 
@@ -203,7 +209,7 @@ def test_what_optuna_does_for_a_trial_costs_little(tmp_path: Path) -> None:
             study.finish(trial.number, TrialState.COMPLETE, [0.5])
             study.trials()
             seconds.append(time.process_time() - begun)
-    # Of this process, as others share the machine; some 8 ms on two cores of 2.5 GHz.
+    # Of this process alone, as others share the machine.
     assert sorted(seconds)[15] < 0.03
 
 
@@ -321,7 +327,7 @@ def test_psycopg2_is_used_where_it_alone_is_installed(monkeypatch: pytest.Monkey
     assert database._with_driver("postgresql+asyncpg://h/n").drivername == "postgresql+asyncpg"
 
 
-@pytest.mark.parametrize("kind", ["journal", "postgresql"])
+@pytest.mark.parametrize("kind", ["journal", pytest.param("postgresql", marks=pytest.mark.slow)])
 def test_optunas_dashboard_shows_our_studies(
     kind: str, tmp_path: Path, request: pytest.FixtureRequest, wait_for: Callable[..., Any]
 ) -> None:
@@ -354,7 +360,7 @@ def test_optunas_dashboard_shows_our_studies(
 @pytest.fixture
 def wait_for() -> Callable[[str], Any]:
     def get(address: str) -> Any:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 120
         while True:
             try:
                 with urllib.request.urlopen(address, timeout=30) as answer:

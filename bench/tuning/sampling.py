@@ -171,9 +171,7 @@ def nearest(value: Any, distribution: BaseDistribution) -> Any:
     low, high, step = distribution.low, distribution.high, distribution.step
     inside = min(max(float(value), low), high)
     if step is not None:
-        # At most the last step that fits, as `high` may lie between two.
-        steps = min(round((inside - low) / step), math.floor((high - low) / step + 1e-9))
-        inside = low + steps * step
+        inside = min(low + round((inside - low) / step) * step, high)
     return int(inside) if isinstance(distribution, IntDistribution) else float(inside)
 
 

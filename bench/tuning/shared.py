@@ -166,13 +166,13 @@ class SharedStudy:
         template = optuna.trial.create_trial(state=Stored.RUNNING, system_attrs=signed)
         identity = self._storage.create_new_trial(self._id, template)
         with quietly():
-            return optuna.trial.Trial(self._study, identity)
+            return optuna.trial.Trial(self._looked_at_anew(), identity)
 
     def open_trial(self, number: int) -> optuna.trial.Trial:
         """Return a trial to ask again; what was suggested before comes back equal."""
         frozen = self._find(number)
         with quietly():
-            return optuna.trial.Trial(self._study, frozen._trial_id)
+            return optuna.trial.Trial(self._looked_at_anew(), frozen._trial_id)
 
     def claim(self, number: int) -> bool:
         """Take a WAITING trial in hand; False if it waits no more, or another was faster."""
@@ -237,7 +237,7 @@ class SharedStudy:
         if not self._can_prune:
             return False
         with quietly():
-            return self._study.pruner.prune(self._study, self._find(number))
+            return self._study.pruner.prune(self._looked_at_anew(), self._find(number))
 
     def beat(self) -> None:
         """Say that this process lives. Call it often: it writes only every 20 seconds."""
@@ -266,6 +266,14 @@ class SharedStudy:
                 named.add(str(signature.get("token")))
         self._owner.sweep(named)
         return released
+
+    def _looked_at_anew(self) -> optuna.Study:
+        """Return Optuna's study without the trials that it remembers for its samplers.
+
+        Its own `ask` has it forget them; we create trials and take them up without that.
+        """
+        study = self._study
+        return optuna.Study(study.study_name, self._storage, study.sampler, study.pruner)
 
     def _frozen(self) -> list[FrozenTrial]:
         """Return Optuna's own view of all trials, which nobody may change."""
