@@ -187,6 +187,15 @@ def test_the_expected_best_is_a_line_in_its_band() -> None:
     assert "holds at 95 % for the whole curve" in written(figure)
 
 
+def test_one_score_far_off_does_not_flatten_the_expected_best() -> None:
+    scores = [*np.linspace(-0.5, -0.3, 12), -5000.0]
+    trials = [make_trial(n, float(score)) for n, score in enumerate(scores, 1)]
+    study = make_study(trials, sampler="random", protocol={"monitor": "log_loss"})
+    (axes,) = figures.draw_expected(view_of(study)).axes
+    low, high = axes.get_ylim()
+    assert -10 < low < -0.3 < high < 1
+
+
 # Params
 
 

@@ -122,8 +122,12 @@ def draw_expected(view: StudyView) -> Figure:
     curve = view.expected.curve
     counts = [*range(1, len(curve) + 1)]
     means = [each.mean for each in curve]
-    room = max((max(means) - min(means)) * 0.5, 1e-3)
-    low, high = min(means) - room, max(means) + room
+    worst, best, _ = value_range(view, [TrialState.COMPLETE])
+    # A failed trial may pull the beginning below all scores; one score far off must not.
+    drop = max(best - worst, 1e-3)
+    seen = [min(max(each, worst - drop), best + drop) for each in means]
+    room = max((max(seen) - min(seen)) * 0.5, 1e-3)
+    low, high = min(seen) - room, max(seen) + room
     notes = [
         f"Estimated {view.expected.reason}. The band holds at 95 % for the whole curve at once; "
         "where it leaves the picture, so many trials cannot bound it further."
