@@ -553,6 +553,21 @@ def test_a_trial_is_a_trial_to_a_component(registry: Registry) -> None:
     assert seen[-1] == (0, {"depth": 2})
 
 
+def test_names_that_begin_alike_or_are_alike_are_told_apart(registry: Registry) -> None:
+    add_plugin(
+        registry,
+        bench.Model(name="net", build=build_net, suggest=suggest_net),
+        bench.Optimizer(name="net.v2", build=build_adamw, suggest=suggest_adamw),
+        bench.Schedule(name="net", build=build_ramp, suggest=suggest_ramp),
+        name="second",
+    )
+    values = {"models": "net@second", "optimizers": "net.v2", "schedule": "net@second"}
+    spec, config = planned(registry, **values, search="model,optimizer,schedule")
+    space = space_of(spec, config, registry)
+    assert {"net.depth", "net.act", "net.rise", "net.v2.lr"} <= set(space.defaults())
+    assert vary(spec, space.defaults(), registry) == spec
+
+
 def test_an_error_of_the_storage_is_not_blamed_on_a_component(made: Made) -> None:
     class Lost(Exception):
         """The storage is gone."""

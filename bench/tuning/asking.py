@@ -40,8 +40,8 @@ class Session:
         self._chooser = chooser
         self._known: dict[str, Any] = {}
         self._under_way: set[str] = set()
-        self._begun: set[str] = set()
-        self._done: set[str] = set()
+        self._begun: list[Part] = []
+        self._done: list[Part] = []
         self._too_early: dict[str, str] = {}
 
     def run(self) -> None:
@@ -68,9 +68,9 @@ class Session:
 
     def _propose(self, part: Part) -> None:
         """Ask for what a component proposes, then for what else the user wants of it; once."""
-        if part.key("") in self._begun:
+        if any(part is other for other in self._begun):
             return
-        self._begun.add(part.key(""))
+        self._begun.append(part)
         if part.searched:
 
             def answer(param: str, domain: Domain) -> Any:
@@ -85,7 +85,7 @@ class Session:
             asked_there = part.searched and param in part.proposal.asked
             if key in self._request.entries and not asked_there:
                 self._entry(key)
-        self._done.add(part.key(""))
+        self._done.append(part)
 
     def _answer(self, part: Part, param: str, domain: Domain) -> Any:
         """Answer what a component asks for."""
@@ -137,7 +137,7 @@ class Session:
                     return self._ask(name, part.proposal.asked[param])
             else:
                 self._propose(part)
-                if part.key("") not in self._done:
+                if not any(part is other for other in self._done):
                     self._too_early[name] = asker
                 return self.path.answers.get(name, _MISSING)
         if name in self._under_way:

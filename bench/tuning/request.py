@@ -63,7 +63,8 @@ class Request:
         """Return the component and the param that a name means; None for a protocol field."""
         for part in self.all_parts():
             param = name.removeprefix(part.key(""))
-            if name == part.key(param):
+            is_own = param in part.defaults or param in part.proposal.asked
+            if is_own and name == part.key(param):  # one name may begin as another
                 return part, param
         return None
 
