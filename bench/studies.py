@@ -155,7 +155,9 @@ class StudyRecord:
 
 def _trial(data: dict[str, Any]) -> TrialRecord:
     values = {**data, "state": TrialState(data["state"])}
-    values["scores"] = {int(epoch): float(score) for epoch, score in data["scores"].items()}
+    # JSON knows no infinity; what was no number once is none any more.
+    scores = {int(epoch): score for epoch, score in data["scores"].items()}
+    values["scores"] = {epoch: float(s) for epoch, s in scores.items() if s is not None}
     return TrialRecord(**values)
 
 

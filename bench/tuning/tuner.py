@@ -27,7 +27,7 @@ from bench.tuning.cell import MEASURES, CellStudy
 from bench.tuning.ladders import LADDERS
 from bench.tuning.policies import Policy, make_policy
 from bench.tuning.shared import SharedStudy
-from bench.tuning.space import Space, space_of
+from bench.tuning.space import Space, check_used, space_of
 from bench.tuning.storage import open_storage
 from bench.tuning.tuned import TunedCell
 
@@ -67,8 +67,10 @@ class Tuner:
             specs: the runs with default params, with or without keys.
         """
         sampling.make_pruner(self._optunas_pruner())
+        spaces = []
         for base in _bases(specs):
             space, _ = self._searched(base)
+            spaces.append(space)
             grid = self._grid(base, space)
 
             def sampler(space: Space = space, grid: Any = grid) -> optuna.samplers.BaseSampler:
@@ -77,6 +79,7 @@ class Tuner:
             sampling.check_sampler(
                 sampler, space.suggest, self._objectives, text=self._config.sampler
             )
+        check_used(spaces, self._config)
 
     def settled(self, specs: Sequence[RunSpec]) -> list[RunSpec] | None:
         """Return the chosen runs if nothing is left to be searched or trained, else None."""
@@ -189,7 +192,7 @@ class Tuner:
     ) -> optuna.samplers.BaseSampler:
         def fixed(number: int) -> dict[str, Any] | None:
             if number == 0:
-                return space.defaults()
+                return {**space.defaults(), **space.default_answers()}
             return grid[number - 1] if grid is not None and number <= len(grid) else None
 
         config = self._config
