@@ -18,6 +18,7 @@ from bench.errors import BenchError
 from bench.forecast import PlannedRun, tuning_seconds
 from bench.records import digest
 from bench.text import byte_size
+from bench.tuning.addresses import masked
 from bench.words import parse_set, parse_space
 
 
@@ -121,8 +122,12 @@ def _print_plan(planned: list[PlannedRun], config: ExperimentConfig, as_json: bo
 
 def _keep_command(config: ExperimentConfig) -> None:
     """Leave beside the results the file that makes them again."""
-    line = shlex.join(["bench", *sys.argv[1:]])
-    text = f"# {line}\n{to_toml(config.values())}"
+    words, values = ["bench", *sys.argv[1:]], config.values()
+    if config.storage:
+        # Results are for sharing; the password of a database is not.
+        values["storage"] = masked(config.storage)
+        words = [word.replace(config.storage, values["storage"]) for word in words]
+    text = f"# {shlex.join(words)}\n{to_toml(values)}"
     name = digest(text)[:8]
     try:
         files.write_text(config.results / "experiments" / f"{name}.toml", text)

@@ -6,6 +6,7 @@ spent, what it found is trained like any other cell, with the seeds of final run
 
 from __future__ import annotations
 
+import os
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -34,6 +35,8 @@ from bench.tuning.tuned import TunedCell
 if TYPE_CHECKING:
     import optuna
 
+STORAGE_VARIABLE = "BENCH_STORAGE"
+"""Names a storage where the config does not: an address with a password is not for files."""
 ATTEND_SECONDS = 1.0
 _TIMED = ("latency_ms", "train_seconds")
 
@@ -105,7 +108,8 @@ class Tuner:
 
     def open(self) -> None:
         """Make sure that studies can be kept, before anything is started."""
-        self._storage = open_storage(self._config.storage, self._store.root, self._say)
+        where = self._config.storage or os.environ.get(STORAGE_VARIABLE) or None
+        self._storage = open_storage(where, self._store.root, self._say)
 
     def begin(self, specs: Sequence[RunSpec], runner: Runner) -> Supply:
         """Return the trials of all cells in turn, and the chosen runs of those that are over."""
