@@ -80,6 +80,9 @@ def claim_many(study: SharedStudy, count: int) -> list[int]:
             if trial.state is TrialState.WAITING and study.claim(trial.number):
                 won.append(trial.number)
                 study.finish(trial.number, TrialState.COMPLETE, [0.5])
+                break
+        else:
+            time.sleep(0.02)
 
 
 def hold(study: SharedStudy, count: int) -> None:

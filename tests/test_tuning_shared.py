@@ -272,8 +272,9 @@ def test_a_killed_owner_is_known_to_be_gone_at_once(
     ("kind", "each"),
     [
         ("journal", 50),
-        ("sqlite", 5),  # whose every transaction is written to disk
-        ("postgresql", 10),
+        # Every transaction of which is written to disk, one after the other.
+        pytest.param("sqlite", 5, marks=pytest.mark.slow),
+        ("postgresql", 5),
         pytest.param("postgresql", 50, marks=pytest.mark.slow),
     ],
 )
