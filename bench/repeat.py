@@ -40,7 +40,7 @@ def command_of(spec: RunSpec, registry: Registry, seeds: int = 1) -> str:
                 settings.append(f"{ref.name}.{param}={_word(value)}")
     for name, value in _given(spec, registry).items():
         words += [f"--{name.replace('_', '-')}", _flag(value)]
-    words += [f"--seeds={seeds}"] if seeds > 1 else []
+    words += ["--seeds", str(seeds)] if seeds > 1 else []
     words += ["--deterministic"] if spec.mode is Mode.DETERMINISTIC else []
     words += ["--devices", str(spec.devices)] if spec.devices > 1 else []
     words += ["--data-dir", spec.data_dir] if spec.data_dir else []

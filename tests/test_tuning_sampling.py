@@ -277,7 +277,7 @@ def test_no_pruner_is_none() -> None:
 @pytest.mark.parametrize(
     ("text", "part"),
     [
-        ("mediann", "Optuna has no such pruner (did you mean `median`?)"),
+        ("mediann", "there is no such pruner (did you mean `median`?)"),
         ("percentile", "it needs an option `percentile`; write `percentile:percentile=VALUE`"),
         ("percentile:percentile=250", "Percentile must be between 0 and 100"),
         ("threshold", "Either lower or upper must be specified"),

@@ -84,7 +84,7 @@ def write_study(view: StudyView, folder: Path) -> list[Path]:
         figures["expected"] = draw_expected(view)
     if len(view.study.objectives) > 1 and view.front:
         figures["front"] = draw_front(view)
-    (name,) = _file_names([f"{view.study.name}-{view.study.id}"])
+    (name,) = _file_names([view.study.name])
     return _write_all(figures, name, folder)
 
 

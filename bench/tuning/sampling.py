@@ -21,9 +21,10 @@ from optuna.trial import FrozenTrial
 
 from bench.errors import BenchError, UsageError
 from bench.studies import Objective
-from bench.text import listing, one_line
+from bench.text import did_you_mean, listing, one_line
 from bench.tuning.choosing import Choice, classes_of, maker, read_choice
 from bench.tuning.directions import directions_of
+from bench.tuning.ladders import LADDERS
 from bench.tuning.quiet import quietly, silence
 
 Fixed = Callable[[int], Mapping[str, Any] | None]
@@ -264,6 +265,10 @@ def make_pruner(text: str) -> optuna.pruners.BasePruner | None:
             raise UsageError(f"--pruner `{text}`: `none` has no options")
         return None
     known = classes_of(optuna.pruners, "pruner", optuna.pruners.BasePruner)
+    if choice.name not in known:
+        every = ["none", *LADDERS, *sorted(known.keys() - LADDERS.keys())]
+        hint = did_you_mean(text.partition(":")[0], every)
+        raise UsageError(f"--pruner `{text}`: there is no such pruner{hint}; {listing(every, 20)}")
     make = maker(choice, "pruner", known)
     with quietly():
         pruner: optuna.pruners.BasePruner = make()
