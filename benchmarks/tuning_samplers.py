@@ -7,25 +7,32 @@ python benchmarks/tuning_samplers.py [--datasets digits,fashion-mnist-mini] [--s
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
 import platform
 import statistics
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
 import optuna
 import torch
 
+import bench
 from bench import hardware, studies
 from bench.store import Store
 from bench.studies import TrialState
 
 SAMPLERS = ("grid", "random", "tpe")
-EXPERIMENT = (
-    *("--models", "cnn", "--optimizers", "momentum", "--search", "optimizer,cnn.dropout"),
-    *("--epochs", "4", "--limit", "1000", "--threads", "1", "--device", "cpu", "--keep", "none"),
-)
+EXPERIMENT = {
+    "models": "cnn",
+    "optimizers": "momentum",
+    "search": "optimizer,cnn.dropout",
+    "epochs": 4,
+    "limit": 1000,
+    "threads": 1,
+    "device": "cpu",
+    "keep": "none",
+}
 FINAL_SEEDS = 3
 
 
@@ -62,16 +69,9 @@ def main():
 
 
 def searched(results, dataset, sampler, seed, given):
-    words = (
-        *("--datasets", dataset, "--tune", str(given.trials), "--sampler", sampler),
-        *("--study-seed", str(seed), "--seeds", str(FINAL_SEEDS), "--results", str(results)),
-    )
-    subprocess.run(
-        [sys.executable, "-m", "bench", "run", *EXPERIMENT, *words],
-        check=True,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    budget = {"tune": str(given.trials), "study_seed": seed, "seeds": FINAL_SEEDS}
+    with contextlib.redirect_stderr(io.StringIO()):
+        bench.run(**EXPERIMENT, **budget, datasets=dataset, sampler=sampler, results=results)
     [study] = studies.read_all(results)[0]
     store = Store(results)
     chosen = {run for runs in study.finals for run in runs}
