@@ -40,7 +40,7 @@ ARMS = {
     "hyperband": ("hyperband", None),
     "median": ("median", None),
 }
-"""By name: the pruner, and which part of the sweep's epochs the budget is where it is not the trials."""
+"""By name: the pruner, and the part of the sweep's epochs that is the budget, if not its trials."""
 WITHIN = 0.002
 """Of accuracy: 0.2 points."""
 EXPERIMENT = {
