@@ -73,6 +73,7 @@ class Clock:
         self._inner = [0.0]
 
     def around(self, owner, name, part):
+        """Have a method's seconds counted to a part."""
         function = getattr(owner, name)
 
         @functools.wraps(function)

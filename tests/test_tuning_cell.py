@@ -1,4 +1,4 @@
-"""The study of one cell, with made-up runs: what it hands out, and what it tells of how they end."""
+"""The study of one cell, with made-up runs: what it hands out, and what it makes of them."""
 
 from __future__ import annotations
 
