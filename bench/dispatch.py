@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import Any, Protocol
 
-from bench.errors import EnvironmentFailure
+from bench.errors import BenchError, EnvironmentFailure
 from bench.jobs import Job, JobEvent, JobEventKind
 from bench.records import RunStatus
 from bench.specs import ExecutorSession
@@ -190,7 +190,9 @@ class Dispatcher:
         except BaseException as error:
             self._executor.close(force=True)
             for task in active.values():
-                task.ended(RunStatus.INTERRUPTED, STOPPED, {})
+                # What ended the work matters more than that a storage is gone as well.
+                with contextlib.suppress(BenchError):
+                    task.ended(RunStatus.INTERRUPTED, STOPPED, {})
             if self._interruption.requested and isinstance(error, EnvironmentFailure):
                 # Ctrl-C reaches the whole group, and so what workers are just started from.
                 raise KeyboardInterrupt from error

@@ -73,7 +73,8 @@ def _given(spec: RunSpec, registry: Registry) -> dict[str, Any]:
 def _word(value: Any) -> str:
     """Return a param's value as `--set` reads it."""
     if isinstance(value, str):
-        return json.dumps(value) if parse_value(value) != value or "," in value else value
+        is_plain = value and parse_value(value) == value and "," not in value
+        return value if is_plain else json.dumps(value)
     return "none" if value is None else json.dumps(value)
 
 

@@ -18,10 +18,10 @@ def parse_set(options: Iterable[str]) -> dict[str, tuple[Any, ...]]:
     """
     result: dict[str, tuple[Any, ...]] = {}
     for key, text in _keyed(options, "--set", "NAME.PARAM=VALUE").items():
-        values = tuple(parse_value(part) for part in split_outside_brackets(text))
-        if "" in values:
+        parts = split_outside_brackets(text)
+        if not all(part.strip() for part in parts):
             raise ConfigError(f"--set {key}: a value is missing in `{text}`")
-        result[key] = values
+        result[key] = tuple(parse_value(part) for part in parts)
     return result
 
 
@@ -85,13 +85,29 @@ def parse_duration(text: str) -> float:
 
 
 def split_outside_brackets(text: str) -> list[str]:
-    """Return the parts of a text between commas, but those inside brackets."""
+    """Return the parts of a text between commas, but those inside brackets or a JSON text.
+
+    A JSON text begins with `"`, where a part begins or inside brackets, and ends with the next one
+    that has no backslash; where none ends it, the `"` is one of the part's own.
+    """
     parts = [""]
     depth = 0
-    for character in text:
+    place = 0
+    while place < len(text):
+        character = text[place]
+        begins = character == '"' and (depth > 0 or not parts[-1].strip())
+        quoted = _JSON_TEXT.match(text, place) if begins else None
+        if quoted is not None:
+            parts[-1] += quoted[0]
+            place = quoted.end()
+            continue
         depth += (character == "[") - (character == "]")
         if character == "," and depth <= 0:
             parts.append("")
         else:
             parts[-1] += character
+        place += 1
     return parts
+
+
+_JSON_TEXT = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)

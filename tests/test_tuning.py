@@ -326,6 +326,23 @@ def test_another_space_is_refused_and_another_study_is_not(experiment: Experimen
     assert only_study(second).id != only_study(first).id
 
 
+def test_another_space_is_refused_where_the_study_is_done_too(experiment: Experiment) -> None:
+    experiment(tune="2", **RATES)
+    other = {**RATES, "space": {"adamw.lr": "1e-3..1e-2 log"}}
+    with pytest.raises(ConfigError, match="--study"):
+        experiment(tune="2", **other)
+
+
+def test_fewer_seeds_than_before_show_so_many_of_the_tuned_too(experiment: Experiment) -> None:
+    # A smaller network is on the front, whatever its score.
+    values = {"tune": "2", "objectives": "score,parameters", "space": {"cnn.filters": [4]}}
+    values |= {"search": "cnn.filters", "sampler": "random", "epochs": 1}
+    assert 1 in only_study(experiment("cnn", **values, seeds=2)).best
+    fewer = experiment("cnn", **values, seeds=1)
+    assert {record.spec.seed for record in fewer.records} == {0}
+    assert {row.seeds for row in experiment("cnn", **values, seeds=2).leaderboard.rows} == {2}
+
+
 def test_values_that_do_not_go_together_are_refused_before_any_work(
     experiment: Experiment, watcher: Watcher
 ) -> None:
@@ -337,7 +354,7 @@ def test_values_that_do_not_go_together_are_refused_before_any_work(
 def test_a_timeout_is_a_failed_trial(experiment: Experiment, store: Store) -> None:
     # By default it sleeps for a minute in each step.
     result = experiment(
-        "sleeps", tune="2", timeout=6, space={"sleeps.seconds": [0.0]}, search="model"
+        "sleeps", tune="2", timeout=6, space={"sleeps.seconds": [0.0]}, search="sleeps.seconds"
     )
     default, other = only_study(result).trials
     assert default.state is TrialState.FAILED

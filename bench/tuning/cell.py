@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from bench import metrics, provenance
-from bench.dispatch import Task
+from bench.dispatch import Claim, Task
 from bench.errors import BenchError
 from bench.records import Purpose, RunRecord, RunSpec, RunStatus
 from bench.registry import Registry
@@ -30,6 +30,8 @@ FIRST_SEED = 1_000_000
 """The seed of a trial's first run, far from those of final runs, which are to be fresh."""
 HOPELESS = 5
 """So many trials, and all have failed: the rest would too."""
+CROWD = 16
+"""So many trials in hand that wait for a run which is under way: no new ones are begun."""
 SURPLUS = "another process had begun the last trial of the budget"
 LOOK_SECONDS = 0.5
 """How often what other processes have come to is looked at, while there is nothing to do."""
@@ -65,16 +67,22 @@ class Hand:
     Attributes:
         until: the epoch that it is to reach.
         waiting: runs that no worker has been given yet, one a seed.
+        under_way: the seeds whose run was handed out and has not ended.
         ended: records by seed.
         crashed: the seeds whose worker has died once.
+        failure: why the trial fails, once a run has failed and the others are waited for.
+        is_held_up: whether its run is in hand already, as that of an equal trial.
     """
 
     number: int
     overrides: Mapping[str, Any]
     until: int
     waiting: list[RunSpec] = field(default_factory=list)
+    under_way: set[int] = field(default_factory=set)
     ended: dict[int, RunRecord] = field(default_factory=dict)
     crashed: set[int] = field(default_factory=set)
+    failure: str | None = None
+    is_held_up: bool = False
 
 
 class CellStudy:
@@ -123,8 +131,15 @@ class CellStudy:
 
     @property
     def trials(self) -> list[Trial]:
-        """The trials that count, as they were at the last look."""
-        return [trial for trial in self._trials if trial.error != SURPLUS]
+        """The trials of the budget, as they were at the last look.
+
+        An earlier budget, or two processes at once, may have begun more.
+        """
+        return [
+            trial
+            for trial in self._trials
+            if trial.error != SURPLUS and self._policy.first(trial.number) is not None
+        ]
 
     def next(self) -> Task | None:
         """Return a run for a worker that is free; None where there is none now."""
@@ -187,23 +202,19 @@ class CellStudy:
     def _take(self) -> Hand | None:
         """Take a trial in hand: one that is paused or was given up, else a new one."""
         self.look()
-        spent = Spent(
-            sum(trial.notes.get("seconds", 0.0) for trial in self._trials),
-            sum(trial.notes.get("epochs", 0) for trial in self._trials),
-        )
-        decision = self._policy.decide(self._trials, spent)
+        decision = self._policy.decide(self._trials, self._spent())
         for number in decision.prune:
             self._study.finish(number, TrialState.PRUNED)
             self.changed = True
         counted = self.trials
-        hopeless = len(counted) >= HOPELESS and all(t.state is TrialState.FAILED for t in counted)
-        if decision.over or hopeless:
+        is_hopeless = _is_hopeless(counted)
+        if decision.over or (is_hopeless and all(t.state.is_over for t in counted)):
             self._over = not self.changed  # what was pruned just now is looked at once more
             return None
         for number, until in decision.go_on:
-            if self._study.claim(number):
+            if self._claim(number, until):
                 return self._hold(number, until)
-        if not decision.create:
+        if not decision.create or is_hopeless or self._is_crowded():
             return None
         number = self._study.create().number
         first = self._policy.first(number)
@@ -212,6 +223,38 @@ class CellStudy:
             self._study.finish(number, TrialState.FAILED, error=SURPLUS)
             return None
         return self._hold(number, first)
+
+    def _spent(self) -> Spent:
+        """Return what the trials have cost.
+
+        One that fails before it has cost anything counts as an epoch and a second: what fails at
+        once could go on for ever.
+        """
+        failed = [trial.state is TrialState.FAILED for trial in self._trials]
+        seconds = [float(trial.notes.get("seconds", 0.0)) for trial in self._trials]
+        epochs = [int(trial.notes.get("epochs", 0)) for trial in self._trials]
+        return Spent(
+            sum(cost or 1.0 * lost for cost, lost in zip(seconds, failed, strict=True)),
+            sum(cost or int(lost) for cost, lost in zip(epochs, failed, strict=True)),
+        )
+
+    def _claim(self, number: int, until: int) -> bool:
+        """Take a trial that waits, unless another process has brought it further since the look."""
+        if not self._study.claim(number):
+            return False
+        if max(self._study.scores(number), default=0) < until:
+            return True
+        self._study.release(number)
+        self.changed = True
+        return False
+
+    def _is_crowded(self) -> bool:
+        """Return whether too many trials wait for runs that others have in hand.
+
+        Where few different params can be chosen, and a budget of time leaves the number of trials
+        open, there would be no end of trials that are all the same.
+        """
+        return sum(hand.is_held_up for hand in self._hands.values()) >= CROWD
 
     def _hold(self, number: int, until: int) -> Hand | None:
         """Have a trial's params chosen, unless they were before, and make its runs."""
@@ -252,28 +295,46 @@ class CellStudy:
         ]
 
     def _task(self, hand: Hand) -> Task:
-        return self._training(hand.waiting.pop(0), functools.partial(self._ended, hand))
+        spec = hand.waiting.pop(0)
+        hand.under_way.add(spec.seed)
+        task = self._training(spec, functools.partial(self._ended, hand))
+        acquire = task.acquire
+
+        def watched() -> Claim:
+            claim = acquire()
+            hand.is_held_up = claim is Claim.ELSEWHERE
+            return claim
+
+        task.acquire = watched
+        return task
 
     def _ended(self, hand: Hand, record: RunRecord) -> None:
         """Take note of a run; once all of a trial's runs have ended, tell what came of it."""
         if self._hands.get(hand.number) is not hand:
-            return  # another run of the trial has failed before
+            return  # the trial was put down before
         self.changed = True
         if record.status is RunStatus.INTERRUPTED:
             self._put_down(hand)
             return
         seed = record.spec.seed
-        if record.status is RunStatus.CRASHED and seed not in hand.crashed:
+        hand.under_way.discard(seed)
+        crashed_before = seed in hand.crashed or hand.failure is not None
+        if record.status is RunStatus.CRASHED and not crashed_before:
             # Params do not kill a worker as a rule, and an earlier rung may have been saved.
             hand.crashed.add(seed)
             hand.waiting.append(record.spec)
             return
         hand.ended[seed] = record
         if record.status is not RunStatus.OK:
-            self._note_cost(hand)
-            self._fail(hand, f"{record.status}: {record.error}")
-        elif len(hand.ended) == self._seeds:
-            self._note_cost(hand)
+            # Those of other seeds have their costs too; what has not begun is spared.
+            hand.failure = hand.failure or f"{record.status}: {record.error}"
+            hand.waiting.clear()
+        if hand.under_way or hand.waiting:
+            return
+        self._note_cost(hand)
+        if hand.failure is not None:
+            self._fail(hand, hand.failure)
+        else:
             self._reached(hand, list(hand.ended.values()))
 
     def _reached(self, hand: Hand, records: Sequence[RunRecord]) -> None:
@@ -324,6 +385,13 @@ class CellStudy:
     def _put_down(self, hand: Hand) -> None:
         self._study.release(hand.number)
         del self._hands[hand.number]
+
+
+def _is_hopeless(trials: Sequence[Trial]) -> bool:
+    """Return whether so many trials have failed, and none has come to anything."""
+    failed = sum(trial.state is TrialState.FAILED for trial in trials)
+    begun = sum(not trial.state.is_over and not trial.scores for trial in trials)
+    return failed >= HOPELESS and failed + begun == len(trials)
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

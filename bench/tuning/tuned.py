@@ -50,6 +50,7 @@ class TunedCell:
         self._left: deque[RunSpec] = deque()
         self._is_chosen = False
         self._written = 0.0
+        self._told: list[Trial] | None = None
         known = {record.id: record for record in studies.read_all(store.root)[0]}
         self._started = known[study.id].started_at if study.id in known else _now()
 
@@ -72,7 +73,8 @@ class TunedCell:
         if self._is_chosen:
             return
         self._study.attend()
-        if time.monotonic() - self._written > WRITE_SECONDS:
+        is_due = time.monotonic() - self._written > WRITE_SECONDS
+        if is_due and self._study.trials != self._told:
             self._write()
 
     def close(self) -> None:
@@ -130,6 +132,7 @@ class TunedCell:
 
     def _write(self) -> None:
         self._written = time.monotonic()
+        self._told = self._study.trials
         studies.write(self._store.root, self.record())
 
     def record(self) -> StudyRecord:

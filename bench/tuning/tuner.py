@@ -17,7 +17,7 @@ from bench.budget import Budget, BudgetKind
 from bench.config import ExperimentConfig
 from bench.dispatch import Supply, Task
 from bench.errors import ConfigError, UsageError
-from bench.records import RunSpec, RunStatus, digest
+from bench.records import RunSpec, RunStatus, canonical, digest
 from bench.registry import Registry
 from bench.runner import Runner
 from bench.store import Store
@@ -26,6 +26,7 @@ from bench.text import did_you_mean, listing
 from bench.tuning import sampling
 from bench.tuning.cell import MEASURES, CellStudy
 from bench.tuning.ladders import LADDERS
+from bench.tuning.owners import BEAT_SECONDS
 from bench.tuning.policies import Policy, make_policy
 from bench.tuning.shared import SharedStudy
 from bench.tuning.space import Space, check_used, space_of
@@ -38,6 +39,9 @@ if TYPE_CHECKING:
 STORAGE_VARIABLE = "BENCH_STORAGE"
 """Names a storage where the config does not: an address with a password is not for files."""
 ATTEND_SECONDS = 1.0
+"""How often what is in hand is attended to, at the most."""
+ATTEND_SHARE = 20
+"""So many times longer than it takes is waited before it is done again."""
 _TIMED = ("latency_ms", "train_seconds")
 
 
@@ -96,15 +100,22 @@ class Tuner:
             study = known.get(identity)
             if study is None or not study.over or study.budget != str(self._budget):
                 return None
-            ids = [run for runs in study.finals for run in runs]
-            records = [self._store.read(run) for run in ids]
-            if len(ids) < len(study.best) * self._config.seeds:
-                return None
-            for record in records:
-                if record is None or record.status is not RunStatus.OK:
+            if not self._is_searched_by(study, base):
+                return None  # what is wrong is said when the study is opened
+            seeds = {spec.seed for spec in specs if spec.cell == base.cell}
+            for runs in study.finals:
+                records = [self._store.read(run) for run in runs]
+                ended = [r.spec for r in records if r and r.status is RunStatus.OK]
+                wanted = [spec for spec in ended if spec.seed in seeds]
+                if len(wanted) < len(seeds):
                     return None
-                chosen.append(record.spec)
+                chosen += wanted
         return chosen
+
+    def _is_searched_by(self, study: StudyRecord, base: RunSpec) -> bool:
+        """Return whether a study has the space that is asked for now."""
+        space, _ = self._searched(base)
+        return canonical(space.describe()) == canonical(dict(study.space))
 
     def open(self) -> None:
         """Make sure that studies can be kept, before anything is started."""
@@ -224,7 +235,7 @@ class Studies:
 
     def __init__(self, cells: Sequence[TunedCell]) -> None:
         self._cells = deque(cells)
-        self._attended = 0.0
+        self._due = 0.0
 
     def next(self) -> Task | None:
         """Return a task of the study whose turn it is, or of the next one that has any."""
@@ -242,12 +253,14 @@ class Studies:
 
     def attend(self) -> None:
         """Keep what this process has in hand, and let readers see how far it is."""
-        now = time.monotonic()
-        if now - self._attended < ATTEND_SECONDS:
+        begun = time.monotonic()
+        if begun < self._due:
             return
-        self._attended = now
         for cell in self._cells:
             cell.attend()
+        now = time.monotonic()
+        # A database far away is asked less often: meanwhile no worker is handed anything.
+        self._due = now + max(ATTEND_SECONDS, min(ATTEND_SHARE * (now - begun), BEAT_SECONDS / 2))
 
 
 def _bases(specs: Sequence[RunSpec]) -> list[RunSpec]:
