@@ -314,13 +314,17 @@ def test_what_goes_with_tune_does_nothing_without_it(cli: Callable[..., Done]) -
     )
 
 
-def test_another_space_is_refused_and_another_study_is_not(experiment: Experiment) -> None:
+def test_another_space_is_refused_and_another_study_is_not(
+    experiment: Experiment, watcher: Watcher
+) -> None:
     first = experiment(tune="2", **RATES)
+    watcher.messages.clear()
     other = {**RATES, "space": {"adamw.lr": "1e-3..1e-2 log"}}
     with pytest.raises(ConfigError) as caught:
         experiment(tune="3", **other)
     assert "adamw.lr" in str(caught.value)
     assert "--study" in str(caught.value)
+    assert watcher.messages == [], "no worker was started"
     assert "\n" not in str(caught.value)
     second = experiment(tune="2", study="narrow", **other)
     assert only_study(second).id != only_study(first).id

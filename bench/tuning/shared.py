@@ -122,7 +122,7 @@ class SharedStudy:
             # Database storages get a cache of finished trials, which ours and Optuna's calls share.
             storage = optuna.storages.get_storage(storage)
             known = {_OBJECTIVES: [[each.name, each.maximize] for each in objectives], **facts}
-            _begin(storage, name, objectives, _plain(known))
+            _begin(storage, name, objectives, plain(known))
             study = optuna.load_study(
                 study_name=name, storage=storage, sampler=sampler, pruner=pruner
             )
@@ -200,7 +200,7 @@ class SharedStudy:
     def note(self, number: int, **plain: Any) -> None:
         """Keep plain JSON with a trial; a trial that is over stays as it is."""
         frozen = self._find(number)
-        for name, value in _plain(plain).items():
+        for name, value in plain(plain).items():
             self._update(self._storage.set_trial_user_attr, frozen, name, value)
 
     def report(self, number: int, epoch: int, score: float) -> None:
@@ -339,7 +339,7 @@ def _signature(frozen: FrozenTrial) -> dict[str, Any] | None:
 _Value = TypeVar("_Value")
 
 
-def _plain(value: _Value) -> _Value:
+def plain(value: _Value) -> _Value:
     """Return a value as JSON gives it back: lists for tuples, texts for keys."""
     plain: _Value = json.loads(files.dump_json(value))
     return plain
@@ -368,10 +368,10 @@ def _begin(
         if fact not in known:
             storage.set_study_user_attr(identity, fact, value)
         elif known[fact] != value:
-            raise ConfigError(_difference(name, fact, known[fact], value))
+            raise ConfigError(difference(name, fact, known[fact], value))
 
 
-def _difference(study: str, fact: str, then: Any, now: Any) -> str:
+def difference(study: str, fact: str, then: Any, now: Any) -> str:
     """Return one line that says in what a study differs from the one that was begun."""
     path = []
     while isinstance(then, dict) and isinstance(now, dict):

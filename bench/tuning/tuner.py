@@ -17,7 +17,7 @@ from bench.budget import Budget, BudgetKind
 from bench.config import ExperimentConfig
 from bench.dispatch import Supply, Task
 from bench.errors import ConfigError, UsageError
-from bench.records import RunSpec, RunStatus, canonical, digest
+from bench.records import RunSpec, RunStatus, digest
 from bench.registry import Registry
 from bench.runner import Runner
 from bench.store import Store
@@ -28,7 +28,7 @@ from bench.tuning.cell import MEASURES, CellStudy
 from bench.tuning.ladders import LADDERS
 from bench.tuning.owners import BEAT_SECONDS
 from bench.tuning.policies import Policy, make_policy
-from bench.tuning.shared import SharedStudy
+from bench.tuning.shared import SharedStudy, difference, plain
 from bench.tuning.space import Space, check_used, space_of
 from bench.tuning.storage import open_storage
 from bench.tuning.tuned import TunedCell
@@ -89,7 +89,11 @@ class Tuner:
         check_used(spaces, self._config)
 
     def settled(self, specs: Sequence[RunSpec]) -> list[RunSpec] | None:
-        """Return the chosen runs if nothing is left to be searched or trained, else None."""
+        """Return the chosen runs if nothing is left to be searched or trained, else None.
+
+        Raises:
+            ConfigError: a study of this experiment was begun with another space.
+        """
         if self._config.rerun or not all(spec.key for spec in specs):
             return None
         known = {study.id: study for study in studies.read_all(self._store.root)[0]}
@@ -98,10 +102,10 @@ class Tuner:
             identity = self._identity(base)
             self._ids.add(identity)
             study = known.get(identity)
+            if study is not None:
+                self._check_space(study, base)
             if study is None or not study.over or study.budget != str(self._budget):
                 return None
-            if not self._is_searched_by(study, base):
-                return None  # what is wrong is said when the study is opened
             seeds = {spec.seed for spec in specs if spec.cell == base.cell}
             for runs in study.finals:
                 records = [self._store.read(run) for run in runs]
@@ -112,10 +116,12 @@ class Tuner:
                 chosen += wanted
         return chosen
 
-    def _is_searched_by(self, study: StudyRecord, base: RunSpec) -> bool:
-        """Return whether a study has the space that is asked for now."""
+    def _check_space(self, study: StudyRecord, base: RunSpec) -> None:
+        """Refuse now what the storage would refuse later, when workers are running."""
         space, _ = self._searched(base)
-        return canonical(space.describe()) == canonical(dict(study.space))
+        then, now = plain(study.space), plain(space.describe())
+        if then != now:
+            raise ConfigError(difference(study.name, "space", then, now))
 
     def open(self) -> None:
         """Make sure that studies can be kept, before anything is started."""
