@@ -7,6 +7,7 @@ the next call of the same command.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import time
 from collections.abc import Callable, Sequence
@@ -249,14 +250,12 @@ class Runner:
 
     def _train(self, specs: list[RunSpec]) -> None:
         supplies: list[Supply] = [Listed(self.training(spec) for spec in specs)]
-        if self._tuning is not None and not self._is_tuned:
-            sound = [spec for spec in self._specs if spec.cell not in self._unfit]
-            supplies.append(self._tuning.begin(sound, self))
-        try:
+        with contextlib.ExitStack() as stack:
+            if self._tuning is not None and not self._is_tuned:
+                stack.callback(self._tuning.close)
+                sound = [spec for spec in self._specs if spec.cell not in self._unfit]
+                supplies.append(self._tuning.begin(sound, self))
             self._dispatcher.work(InTurn(*supplies))
-        finally:
-            if self._tuning is not None:
-                self._tuning.close()
 
     def finals(self, specs: Sequence[RunSpec]) -> None:
         """Count runs that were found only meanwhile among those of the experiment."""

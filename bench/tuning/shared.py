@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 import optuna
 from optuna.exceptions import DuplicatedStudyError, UpdateFinishedTrialError
@@ -122,7 +122,7 @@ class SharedStudy:
             # Database storages get a cache of finished trials, which ours and Optuna's calls share.
             storage = optuna.storages.get_storage(storage)
             known = {_OBJECTIVES: [[each.name, each.maximize] for each in objectives], **facts}
-            _begin(storage, name, objectives, plain(known))
+            _begin(storage, name, objectives, as_stored(known))
             study = optuna.load_study(
                 study_name=name, storage=storage, sampler=sampler, pruner=pruner
             )
@@ -200,7 +200,7 @@ class SharedStudy:
     def note(self, number: int, **plain: Any) -> None:
         """Keep plain JSON with a trial; a trial that is over stays as it is."""
         frozen = self._find(number)
-        for name, value in plain(plain).items():
+        for name, value in as_stored(plain).items():
             self._update(self._storage.set_trial_user_attr, frozen, name, value)
 
     def report(self, number: int, epoch: int, score: float) -> None:
@@ -336,13 +336,9 @@ def _signature(frozen: FrozenTrial) -> dict[str, Any] | None:
     return signature if isinstance(signature, dict) else None
 
 
-_Value = TypeVar("_Value")
-
-
-def plain(value: _Value) -> _Value:
+def as_stored(value: Any) -> Any:
     """Return a value as JSON gives it back: lists for tuples, texts for keys."""
-    plain: _Value = json.loads(files.dump_json(value))
-    return plain
+    return json.loads(files.dump_json(value))
 
 
 def _begin(

@@ -6,6 +6,7 @@ spent, what it found is trained like any other cell, with the seeds of final run
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections import deque
@@ -28,7 +29,7 @@ from bench.tuning.cell import MEASURES, CellStudy
 from bench.tuning.ladders import LADDERS
 from bench.tuning.owners import BEAT_SECONDS
 from bench.tuning.policies import Policy, make_policy
-from bench.tuning.shared import SharedStudy, difference, plain
+from bench.tuning.shared import SharedStudy, as_stored, difference
 from bench.tuning.space import Space, check_used, space_of
 from bench.tuning.storage import open_storage
 from bench.tuning.tuned import TunedCell
@@ -119,7 +120,7 @@ class Tuner:
     def _check_space(self, study: StudyRecord, base: RunSpec) -> None:
         """Refuse now what the storage would refuse later, when workers are running."""
         space, _ = self._searched(base)
-        then, now = plain(study.space), plain(space.describe())
+        then, now = as_stored(dict(study.space)), as_stored(space.describe())
         if then != now:
             raise ConfigError(difference(study.name, "space", then, now))
 
@@ -133,13 +134,15 @@ class Tuner:
         by_cell: dict[str, list[RunSpec]] = {}
         for spec in specs:
             by_cell.setdefault(spec.cell, []).append(spec)
-        self._cells = [self._cell(runs, runner) for runs in by_cell.values()]
+        for runs in by_cell.values():
+            self._cells.append(self._cell(runs, runner))
         return Studies(self._cells)
 
     def close(self) -> None:
         """Put down what is in hand."""
-        for cell in self._cells:
-            cell.close()
+        with contextlib.ExitStack() as stack:  # all of them, even if the storage is gone
+            for cell in self._cells:
+                stack.callback(cell.close)
 
     def records(self) -> list[StudyRecord]:
         """Return what the studies of the experiment have come to, in this call or before."""
