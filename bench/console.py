@@ -59,6 +59,7 @@ class Console:
         self._described: set[tuple[str, str]] = set()
         self._total = 0
         self._ended = 0
+        self._trials = 0
         self._live: Live | None = None
         if live and self._rich.is_terminal:
             self._live = Live(
@@ -162,6 +163,7 @@ class Console:
         self._active.pop(record.id, None)
         is_trial = record.spec.purpose is Purpose.TRIAL
         self._ended += not is_trial
+        self._trials += is_trial
         self._total = max(self._total, self._ended)  # what a study has chosen comes on top
         before = "·" if is_trial else self._progress()
         line = Text(f"{before} {record.spec.label}: ")
@@ -225,7 +227,9 @@ class Console:
                 ]
             cells = [active.spec.label, *values, self._left(active)]
             table.add_row(*(Text(cell) for cell in cells))
-        table.add_row(Text(f"{self._ended} of {self._total} runs finished", style="dim"))
+        trials = f", {self._trials} of trials" if self._trials else ""
+        ended = f"{self._ended} of {self._total} runs finished{trials}"
+        table.add_row(Text(ended, style="dim"))
         return table
 
 

@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from bench import comparison, stats
 from bench.comparison import AnswerBook, score_of
-from bench.records import RunRecord, RunStatus, canonical
+from bench.records import COMPONENT_KINDS, OPTIONAL_KINDS, RunRecord, RunStatus, canonical
 from bench.studies import StudyRecord, TrialState
 
 METRIC_NAMES = {"accuracy": "accuracy", "mean_average_precision": "mAP"}
@@ -33,6 +33,8 @@ class Tuning:
         trials: how many there were, with those that failed and those that were pruned.
         seconds: what the runs of all trials took.
         epochs: that they trained.
+        label: what the user called the study.
+        asked: the params of the cell before the search, by kind of component.
     """
 
     study: str
@@ -47,6 +49,8 @@ class Tuning:
     pruned: int = 0
     seconds: float = 0.0
     epochs: int = 0
+    label: str = ""
+    asked: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, study: StudyRecord, trial: int) -> Self:
@@ -62,7 +66,17 @@ class Tuning:
             pruned=study.count(TrialState.PRUNED),
             seconds=study.seconds,
             epochs=study.epochs,
+            label=study.label,
+            asked={
+                kind: part["params"]
+                for kind in (*COMPONENT_KINDS, *OPTIONAL_KINDS)
+                if isinstance(part := study.base.get(kind), Mapping) and "params" in part
+            },
         )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as `leaderboard.json` holds it."""
+        return {name: value for name, value in asdict(self).items() if name != "asked"}
 
 
 @dataclass
@@ -134,8 +148,7 @@ class Row:
     @property
     def optimizer_name(self) -> str:
         """The optimizer with the params that tell the row from others."""
-        name = _detailed(self.optimizer, self.shown_optimizer_params)
-        return f"{name} ({self.mark})" if self.mark else name
+        return _detailed(self.optimizer, self.shown_optimizer_params, self.mark)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the row as `leaderboard.json` holds it."""
@@ -160,7 +173,7 @@ class Row:
             "metric": self.metric,
             "tuned": self.is_tuned,
             "trials": self.tuning.trials if self.tuning else 0,
-            "tuning": asdict(self.tuning) if self.tuning else None,
+            "tuning": self.tuning.to_dict() if self.tuning else None,
             "seeds": self.seeds,
             "failed": self.failed,
             "metrics": metrics,
@@ -256,37 +269,61 @@ def _tuning(records: Sequence[RunRecord], known: Mapping[str, StudyRecord]) -> T
 def tell_apart(rows: list[Row]) -> None:
     """Note in each row the params and pinned fields in which it differs from its neighbours.
 
-    Of tuned rows it is enough to say so: their params may differ in every digit.
+    Of tuned rows those count that were asked for: what was found may differ in every digit.
     """
-    _mark([row for row in rows if row.is_tuned])
+    tuned = [row for row in rows if row.is_tuned]
+    for row in tuned:
+        alike = [other for other in tuned if _method(other) == _method(row)]
+        _show(row, _asked(row), [_asked(other) for other in alike])
+    _mark(tuned)
     rows = [row for row in rows if not row.is_tuned]
     for row in rows:
         for kind, params in row.params.items():
-            if kind == "dataset":
-                continue  # its content is the block's
             alike = [
-                other.params[kind]
+                other
                 for other in rows
                 if getattr(other, kind, None) == getattr(row, kind, None)
                 and other.protocol.get(kind) == row.protocol.get(kind)
             ]
-            for name, value in params.items():
-                if all(canonical(other.get(name)) == canonical(value) for other in alike):
-                    continue
-                if kind == "optimizer":
-                    row.shown_optimizer_params[name] = value
-                else:
-                    row.shown_params[name if kind == "model" else f"{kind}.{name}"] = value
+            _show(row, {kind: params}, [other.params for other in alike])
         for name in row.pinned:
             row.shown_params[name] = row.protocol[name]
         if row.devices > 1:
             row.shown_params["devices"] = row.devices
 
 
+def _asked(row: Row) -> Mapping[str, Mapping[str, Any]]:
+    return row.tuning.asked if row.tuning is not None else {}
+
+
+def _method(row: Row) -> tuple[Any, ...]:
+    return (row.model, row.weights, row.optimizer, row.devices)
+
+
+def _show(
+    row: Row,
+    params: Mapping[str, Mapping[str, Any]],
+    others: Sequence[Mapping[str, Mapping[str, Any]]],
+) -> None:
+    """Note the params, by kind of component, in which a row differs from others."""
+    for kind, own in params.items():
+        if kind == "dataset":
+            continue  # its content is the block's
+        for name, value in own.items():
+            known = [other[kind].get(name) for other in others if kind in other]
+            if all(canonical(each) == canonical(value) for each in known):
+                continue
+            if kind == "optimizer":
+                row.shown_optimizer_params[name] = value
+            else:
+                row.shown_params[name if kind == "model" else f"{kind}.{name}"] = value
+
+
 def _mark(rows: Sequence[Row]) -> None:
     """Say of tuned rows what they are, in as few words as tell them apart."""
     ways: list[Callable[[Tuning], str]] = [
         lambda tuning: "tuned",
+        lambda tuning: f"tuned, {tuning.label}" if tuning.label else "tuned",
         lambda tuning: f"tuned by {tuning.sampler}",
         lambda tuning: f"tuned by {tuning.sampler}, {tuning.pruner}",
         lambda tuning: f"tuned, trial {tuning.trial}",
@@ -294,11 +331,11 @@ def _mark(rows: Sequence[Row]) -> None:
         lambda tuning: f"tuned by study {tuning.study[:6]}, trial {tuning.trial}",
     ]
     for row in rows:
-        method = (row.model, row.weights, row.optimizer, row.devices)
         alike = [
             other.tuning
             for other in rows
-            if (other.model, other.weights, other.optimizer, other.devices) == method
+            if (_method(other), other.shown_params, other.shown_optimizer_params)
+            == (_method(row), row.shown_params, row.shown_optimizer_params)
             and other.tuning is not None
         ]
         assert row.tuning is not None
@@ -357,8 +394,9 @@ def _others(records: list[RunRecord], metric: str) -> dict[str, float]:
     return {name: mean for name, mean in means.items() if mean is not None}
 
 
-def _detailed(name: str, params: dict[str, Any]) -> str:
-    details = ", ".join(f"{key}={value}" for key, value in params.items())
+def _detailed(name: str, params: dict[str, Any], mark: str = "") -> str:
+    told = [f"{key}={value}" for key, value in params.items()]
+    details = ", ".join([*told, mark] if mark else told)
     return f"{name} ({details})" if details else name
 
 

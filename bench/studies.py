@@ -92,6 +92,7 @@ class StudyRecord:
         commands: for each of `best`, the command line that trains its params.
         finals: for each of `best`, the ids of the runs with its params and fresh seeds.
         over: whether the budget is spent.
+        label: what the user called it; the studies of several cells may share it.
     """
 
     id: str
@@ -114,6 +115,7 @@ class StudyRecord:
     over: bool = False
     started_at: str = ""
     updated_at: str = ""
+    label: str = ""
 
     def count(self, state: TrialState) -> int:
         """Return how many trials are in a state."""

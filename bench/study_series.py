@@ -218,7 +218,7 @@ def spoken_space(space: Mapping[str, Any]) -> str:
         step = space.get("step")
         if step is not None and not (space.get("kind") == "int" and step == 1):
             text += f" in steps of {spoken(step)}"
-    return f"{text}, {space['condition']}" if space.get("condition") else text
+    return f"{text} if {space['condition']}" if space.get("condition") else text
 
 
 def title_of(study: StudyRecord) -> str:

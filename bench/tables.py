@@ -89,7 +89,9 @@ def cells(row: Row) -> dict[str, str]:
 
 
 def _tuning(tuning: Tuning) -> str:
-    """Return what a row's search spent."""
+    """Return what a row's search spent, which its study's file says."""
+    if not tuning.trials:
+        return "its study is lost"
     lost = [
         f"{number} {word}"
         for number, word in ((tuning.failed, "failed"), (tuning.pruned, "pruned"))
@@ -185,14 +187,15 @@ def to_csv(board: Leaderboard) -> str:
 
 def _tuning_columns(row: Row) -> dict[str, Any]:
     tuning = row.tuning or Tuning("", 0)
-    return {
-        "tuned": row.is_tuned,
+    spent = {
         "trials": tuning.trials,
         "trials_failed": tuning.failed,
         "trials_pruned": tuning.pruned,
         "tuning_epochs": tuning.epochs,
         "tuning_seconds": tuning.seconds,
     }
+    is_lost = row.is_tuned and not tuning.trials
+    return {"tuned": row.is_tuned, **(dict.fromkeys(spent) if is_lost else spent)}
 
 
 def footnote(block: Block) -> str:

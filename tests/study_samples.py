@@ -126,10 +126,10 @@ def make_wide_study(
             "high": 1.0,
             "log": True,
             "step": None,
-            "condition": "if protocol.schedule is cosine",
+            "condition": "protocol.schedule=cosine",
         },
     }
-    space["one-cycle.peak_fraction"]["condition"] = "if protocol.schedule is one-cycle"
+    space["one-cycle.peak_fraction"]["condition"] = "protocol.schedule=one-cycle"
     generator = np.random.default_rng(seed)
     trials = [
         _drawn(number, space, generator, optimizer, pruned, objectives) for number in range(count)

@@ -394,7 +394,7 @@ def test_15_out_of_memory_is_a_status_of_its_own_and_the_next_run_is_unharmed(
 def test_16_a_run_that_hangs_is_stopped_and_its_log_is_kept(
     experiment: Experiment, watcher: Watcher, tmp_path: Path
 ) -> None:
-    result = experiment(["sleeps", "tiny"], timeout="1s")
+    result = experiment(["sleeps", "tiny"], timeout="4s")
     assert statuses(result) == {"sleeps": "timeout", "tiny": "ok"}
     [record] = result.failed
     assert "`--timeout`" in record.error

@@ -57,7 +57,7 @@ PROTOCOLS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("schedule", ["one-cycle", "plateau"])
+@pytest.mark.parametrize("schedule", ["one-cycle", pytest.param("plateau", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("protocol", PROTOCOLS.values(), ids=[*PROTOCOLS])
 def test_training_in_parts_comes_to_the_same_bits(
     protocol: dict[str, Any], schedule: str, tmp_path: Path
@@ -95,7 +95,13 @@ SETTINGS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("values", SETTINGS.values(), ids=[*SETTINGS])
+@pytest.mark.parametrize(
+    "values",
+    [
+        pytest.param(values, marks=pytest.mark.slow if name == "one-cycle" else (), id=name)
+        for name, values in SETTINGS.items()
+    ],
+)
 def test_a_trial_in_parts_tells_what_an_uninterrupted_one_tells(
     values: dict[str, Any], results: Path, elsewhere: Path, watcher: Watcher
 ) -> None:
@@ -272,6 +278,7 @@ def process(results: Path, *parts: int) -> subprocess.Popen[bytes]:
     return subprocess.Popen([*command, json.dumps(SLOW), *map(str, parts)], start_new_session=True)
 
 
+@pytest.mark.slow
 def test_two_processes_take_turns_at_one_run(results: Path, elsewhere: Path) -> None:
     running = [process(results, part) for part in (2, 4)]
     assert [each.wait(120) for each in running] == [0, 0]

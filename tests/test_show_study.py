@@ -276,7 +276,9 @@ def test_figures_are_drawn_beside_what_is_printed(cli: Cli, results: Path, tmp_p
     assert done.code == 0
     assert json.loads(done.out)["name"] == "cell"
     kinds = {"history", "importances", "parallel", "slices", "expected"}
-    names = {f"cell-{study.id}-{kind}.{end}" for kind in kinds for end in ("png", "svg")}
+    names = {
+        f"shapes-net-adamw-{study.id}-{kind}.{end}" for kind in kinds for end in ("png", "svg")
+    }
     assert {path.name for path in folder.iterdir()} == names
     assert done.err.count("drew `") == len(names)
     nothing = cli("show", "empty", "--results", results, "--figures", tmp_path / "none")
@@ -290,3 +292,18 @@ def test_the_leaderboard_draws_learning_rates(cli: Cli, results: Path, tmp_path:
     assert done.code == 0
     names = sorted(path.name for path in (tmp_path / "out").iterdir())
     assert names == ["shapes-learning-rates.png", "shapes-learning-rates.svg"]
+
+
+def test_a_study_is_found_by_what_the_user_called_it(cli: Cli, results: Path) -> None:
+    one = make_study([make_trial(0, 0.5)], name="one", label="narrow")
+    two = make_study([make_trial(0, 0.5)], name="two", label="wide")
+    keep(results, one, two, make_study([make_trial(0, 0.5)], name="three", label="wide"))
+    assert shown(cli, results, "narrow").startswith(
+        f"study       {one.id} one\nlabel       narrow\n"
+    )
+    done = cli("show", "wide", "--results", results)
+    assert done.code == 2
+    assert "2 studies are called `wide`: " in done.err
+    listed = cli("list", "studies", "narr*", "--results", results).out
+    assert "narrow" in listed
+    assert two.id not in listed

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
+import re
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +16,7 @@ import pytest
 from conftest import Done, Watcher
 
 import bench_local.pool
-from bench import studies, tables
+from bench import leaderboard, studies, tables
 from bench.api import Result
 from bench.errors import BenchError, ConfigError, UsageError
 from bench.records import Purpose, RunRecord
@@ -143,8 +146,15 @@ def test_every_cell_has_the_same_budget_and_its_own_space(
     )
 
 
-@pytest.mark.parametrize("pruner", ["none", "halving"])
-@pytest.mark.parametrize("sampler", ["random", "grid"])
+@pytest.mark.parametrize(
+    ("sampler", "pruner"),
+    [
+        ("random", "halving"),
+        ("grid", "none"),
+        pytest.param("random", "none", marks=pytest.mark.slow),
+        pytest.param("grid", "halving", marks=pytest.mark.slow),
+    ],
+)
 def test_the_number_of_workers_changes_no_search(
     experiment: Experiment, tmp_path: Path, sampler: str, pruner: str
 ) -> None:
@@ -293,6 +303,8 @@ def test_a_study_all_of_whose_trials_fail_is_given_up_in_one_line(
         ({"tune": "30s", "sampler": "grid"}, "in trials or epochs"),
         ({"storage": "postgres//nobody"}, "postgres//nobody"),
         ({"storage": "sqlite:////nowhere/at/all.db"}, "/nowhere/at/all.db"),
+        ({"storage": "redis://nobody"}, "no database of kind `redis`"),
+        ({"pruner": "halving:first=2"}, "no rung at which trials could end before 2 epochs"),
     ],
 )
 def test_bad_input_is_one_line_before_any_work(
@@ -304,6 +316,68 @@ def test_bad_input_is_one_line_before_any_work(
     assert "\n" not in str(caught.value)
     assert watcher.started == []
     assert not [text for text in watcher.messages if text.startswith("starting workers")]
+
+
+@pytest.mark.parametrize("storage", ["foo", "redis://nobody", "postgresql+pysgopc://a/b"])
+def test_what_can_be_no_storage_is_refused_with_the_plan(
+    experiment: Experiment, cli: Callable[..., Done], store: Store, storage: str
+) -> None:
+    words = ("run", "--models", "tiny", "--tune", 3, "--search", "adamw", "--storage", storage)
+    done = cli(*words, "--results", store.root, "--plan")
+    assert (done.code, done.out) == (2, "")
+    assert storage in done.err
+    assert done.err.count("\n") == 1
+    # A study that is finished needs no storage; a wrong word is wrong all the same.
+    experiment(tune="2", **RATES)
+    with pytest.raises(UsageError, match=re.escape(storage)):
+        experiment(tune="2", **RATES, storage=storage)
+
+
+def test_a_loss_is_not_told_in_percent(experiment: Experiment, watcher: Watcher) -> None:
+    study = only_study(experiment(tune="2", **RATES, monitor="log_loss"))
+    [line] = [text for text in watcher.messages if " in 2 trials" in text or "best of 2" in text]
+    score = max(trial.objectives[0] for trial in study.trials)
+    assert f"val {-score:.4f}" in line
+    assert "%" not in line
+
+
+def test_tuned_rows_of_a_grid_say_what_was_asked_for(experiment: Experiment, store: Store) -> None:
+    result = experiment(
+        tune="4", **RATES, set={"adamw.weight_decay": [0.0, 0.1]}, study="grid", epochs=1
+    )
+    names = {row.optimizer_name for row in result.leaderboard.rows}
+    tuned = {name for name in names if name.endswith(", tuned)")}
+    assert tuned <= {"adamw (weight_decay=0.0, tuned)", "adamw (weight_decay=0.1, tuned)"}
+    assert len(tuned) == sum(study.best != [0] for study in result.studies)
+    assert {study.label for study in result.studies} == {"grid"}
+
+
+def test_what_a_lost_study_has_cost_is_not_told_as_nothing(
+    experiment: Experiment, store: Store
+) -> None:
+    study = only_study(
+        experiment(tune="2", search="adamw.lr", space={"adamw.lr": [0.02]}, epochs=3)
+    )
+    assert study.best == [1]
+    (studies.folder_of(store.root) / f"{study.id}.json").unlink()
+    board = leaderboard.build(store.records(), store)
+    [row] = [row for row in board.rows if row.is_tuned]
+    assert tables.cells(row)["tuning"] == "its study is lost"
+    columns = [*csv.DictReader(io.StringIO(tables.to_csv(board)))]
+    assert {line["trials"] for line in columns if line["tuned"] == "True"} == {""}
+
+
+def test_a_default_that_is_no_choice_asks_for_nothing(experiment: Experiment) -> None:
+    study = only_study(
+        experiment(
+            tune="2",
+            sampler="random",
+            search="schedule",
+            space={"protocol.schedule": ["cosine", "step"]},
+        )
+    )
+    assert study.trials[0].params["protocol.schedule"] == "one-cycle"
+    assert not {name for name in study.trials[0].params if name.startswith(("cosine", "step"))}
 
 
 def test_what_goes_with_tune_does_nothing_without_it(cli: Callable[..., Done]) -> None:

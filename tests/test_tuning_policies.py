@@ -189,6 +189,19 @@ def test_wrong_options_are_named(pruner: str, message: str) -> None:
     assert message in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("pruner", "epochs"),
+    [("halving", 1), ("hyperband:first=4", 9), ("first-epoch:first=9", 9), ("median", 1)],
+)
+def test_a_pruner_that_can_end_nothing_early_is_refused(pruner: str, epochs: int) -> None:
+    with pytest.raises(ConfigError) as caught:
+        make_policy(pruner, TRIALS, epochs, 1)
+    assert f"`--pruner {pruner}` has no rung" in str(caught.value)
+    assert ("smaller `first`" in str(caught.value)) == ("first=" in pruner)
+    for able in ("none", "nop"):
+        make_policy(able, TRIALS, epochs, 1)
+
+
 @pytest.mark.parametrize("pruner", ["none", "halving", "hyperband", "first-epoch", "median"])
 def test_a_budget_that_pays_for_no_trial_is_refused(pruner: str) -> None:
     with pytest.raises(ConfigError, match="`tune` is 17 epochs, and one trial takes 18"):

@@ -274,7 +274,6 @@ def test_a_killed_owner_is_known_to_be_gone_at_once(
         ("journal", 50),
         # Every transaction of which is written to disk, one after the other.
         pytest.param("sqlite", 5, marks=pytest.mark.slow),
-        ("postgresql", 5),
         pytest.param("postgresql", 50, marks=pytest.mark.slow),
     ],
 )

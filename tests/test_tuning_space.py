@@ -126,7 +126,7 @@ def planned(registry: Registry, **values: Any) -> tuple[RunSpec, ExperimentConfi
     values["set"] = parse_set(values.pop("set", ()))
     if not isinstance(values.get("space", ()), dict):
         values["space"] = parse_space(values.pop("space", ()))
-    config = ExperimentConfig.create({"models": "net.v1", "device": "cpu", **values})
+    config = ExperimentConfig.create({"models": "net.v1", "device": "cpu", "tune": "9", **values})
     return plan(config, registry).runs[0], config
 
 

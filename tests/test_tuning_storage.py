@@ -321,10 +321,10 @@ def test_a_password_with_every_sign_opens_the_database(postgresql: Server, tmp_p
 def test_psycopg2_is_used_where_it_alone_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     known = {"psycopg2"}
     monkeypatch.setattr("importlib.util.find_spec", lambda name: name if name in known else None)
-    assert database._with_driver("postgresql://h/n").drivername == "postgresql+psycopg2"
+    assert database.read_url("postgresql://h/n").drivername == "postgresql+psycopg2"
     known.add("psycopg")
-    assert database._with_driver("postgresql://h/n").drivername == "postgresql+psycopg"
-    assert database._with_driver("postgresql+asyncpg://h/n").drivername == "postgresql+asyncpg"
+    assert database.read_url("postgresql://h/n").drivername == "postgresql+psycopg"
+    assert database.read_url("postgresql+asyncpg://h/n").drivername == "postgresql+asyncpg"
 
 
 @pytest.mark.parametrize("kind", ["journal", pytest.param("postgresql", marks=pytest.mark.slow)])

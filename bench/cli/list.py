@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -21,6 +21,9 @@ from bench.errors import UnknownNameError
 from bench.registry import Offer
 from bench.specs import KINDS, Model
 from bench.text import did_you_mean, listing
+
+if TYPE_CHECKING:
+    from bench.studies import StudyRecord
 
 
 @click.command("list")
@@ -140,6 +143,10 @@ def _list_runs(results: Path, pattern: str | None, as_json: bool) -> None:
     print_columns(columns, rows)
 
 
+def _names(study: StudyRecord) -> tuple[str, ...]:
+    return (study.name, study.label, study.dataset, study.model, study.optimizer)
+
+
 def _list_studies(results: Path, pattern: str | None, as_json: bool) -> None:
     from bench import studies
     from bench.cli import study_tables
@@ -150,9 +157,6 @@ def _list_studies(results: Path, pattern: str | None, as_json: bool) -> None:
         study
         for study in found
         if pattern is None
-        or any(
-            fnmatch.fnmatchcase(text, pattern)
-            for text in (study.id, study.name, study.dataset, study.model, study.optimizer)
-        )
+        or any(fnmatch.fnmatchcase(text, pattern) for text in (study.id, *_names(study)))
     ]
     study_tables.print_list(chosen, as_json=as_json)

@@ -48,8 +48,8 @@ def command(
 ) -> None:
     """Show one run: settings, metrics, curves, environment; or a study and its trials.
 
-    RUN is the beginning of its id, as `bench list runs` shows it; STUDY that of its id, or its
-    name, as `bench list studies` shows them.
+    RUN is the beginning of its id, as `bench list runs` shows it; STUDY that of its id, its name,
+    as `bench list studies` shows them, or what `--study` called it.
     """
     wanted = [parse_target(text) for text in targets]
     found, warnings = studies.read_all(results)
@@ -64,8 +64,8 @@ def command(
         return
     if wanted:
         raise UsageError(f"`--target` is for runs, and `{name}` is a study")
-    same = [] if name == study.name else [r.id for r in store.records() if r.id.startswith(name)]
-    if same:
+    same = [record.id for record in store.records() if record.id.startswith(name)]
+    if same and name not in (study.name, study.label):
         raise UnknownNameError(
             f"`{name}` begins study `{study.id}` and {listing(f'run {each}' for each in same)}; "
             "give more digits"
@@ -80,7 +80,7 @@ def _matching(found: Sequence[StudyRecord], name: str) -> StudyRecord | None:
     Raises:
         UnknownNameError: there are several.
     """
-    named = [study for study in found if study.name == name]
+    named = [study for study in found if name and name in (study.name, study.label)]
     several = named or [study for study in found if name and study.id.startswith(name)]
     if len(several) > 1:
         ids = listing(study.id for study in several)

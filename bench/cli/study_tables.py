@@ -70,10 +70,12 @@ def print_list(found: Sequence[StudyRecord], *, as_json: bool) -> None:
         studies = [{**view.study.to_dict(), "best_value": view.best} for view in views]
         print_json({"schema": 1, "studies": studies})
         return
+    labelled = any(study.label for study in found)
     rows = [
         (
             view.study.id,
             view.study.name,
+            *([view.study.label or "–"] if labelled else []),
             view.study.sampler,
             trials_of(view.study),
             "over" if view.study.over else "under way",
@@ -81,7 +83,8 @@ def print_list(found: Sequence[StudyRecord], *, as_json: bool) -> None:
         )
         for view in views
     ]
-    print_columns(("study", "name", "sampler", "trials", "state", "best val"), rows)
+    label = ["label"] if labelled else []
+    print_columns(("study", "name", *label, "sampler", "trials", "state", "best val"), rows)
 
 
 def trials_of(study: StudyRecord) -> str:
@@ -104,6 +107,7 @@ def _header(view: StudyView) -> list[tuple[str, str]]:
     seeds = f"{study.tune_seeds} seed{'s' * (study.tune_seeds != 1)} a trial"
     return [
         ("study", f"{study.id} {study.name}"),
+        *([("label", study.label)] if study.label else []),
         ("cell", study_series.title_of(study)),
         ("state", state),
         ("sampler", f"{study.sampler}, seed {study.study_seed}"),

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench import files
+from bench import files, study_series
 from bench.figures.choice import COLORS, MARKERS, MOST_CURVES
 from bench.figures.curves import draw_curves
 from bench.figures.looks import DPI, LONGEST_LABEL, style
@@ -84,7 +84,7 @@ def write_study(view: StudyView, folder: Path) -> list[Path]:
         figures["expected"] = draw_expected(view)
     if len(view.study.objectives) > 1 and view.front:
         figures["front"] = draw_front(view)
-    (name,) = _file_names([view.study.name])
+    (name,) = _file_names([f"{study_series.title_of(view.study)}-{view.study.id}"])
     return _write_all(figures, name, folder)
 
 

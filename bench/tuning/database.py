@@ -70,15 +70,11 @@ def open_database(where: str) -> RDBStorage:
         EnvironmentFailure: the driver is missing; or the database cannot be reached, refuses, or
             was made by another version of Optuna.
     """
-    url = _with_driver(where)
+    url = read_url(where)
     shown = masked(where)
     for attempt in range(1, _ATTEMPTS + 1):
         try:
             return _Database(url, where)
-        except NoSuchModuleError:
-            kind = url.drivername
-            hint = did_you_mean(kind, _DRIVERS) or "; give postgresql://, mysql:// or sqlite:///"
-            raise UsageError(f"`{shown}`: there is no database of kind `{kind}`{hint}") from None
         except ImportError as error:
             module = one_line(str(error.__cause__ or error))
             raise EnvironmentFailure(f"`{shown}`: its driver is missing ({module})") from error
@@ -96,8 +92,13 @@ def open_database(where: str) -> RDBStorage:
     raise AssertionError("the last attempt raises")
 
 
-def _with_driver(where: str) -> URL:
-    """Return a URL that names a driver which is installed."""
+def read_url(where: str) -> URL:
+    """Return a URL that names a driver which is installed.
+
+    Raises:
+        UsageError: it is no URL, or of a kind of database that is not known.
+        EnvironmentFailure: the driver is missing.
+    """
     try:
         url = make_url(where)
     except (ArgumentError, ValueError) as error:
@@ -113,6 +114,15 @@ def _with_driver(where: str) -> URL:
         raise EnvironmentFailure(
             f"`{masked(where)}` needs the package {module}; install it with {install}"
         )
+    try:
+        url.get_dialect()
+    except NoSuchModuleError:
+        kind = url.drivername
+        hint = did_you_mean(kind, _DRIVERS) or "; give postgresql://, mysql:// or sqlite:///"
+        shown = masked(where)
+        raise UsageError(f"`{shown}`: there is no database of kind `{kind}`{hint}") from None
+    except ImportError:
+        pass  # its driver is missing, which is told where it is opened
     return url
 
 

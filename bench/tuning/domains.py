@@ -252,7 +252,9 @@ def read(key: str, value: Any) -> Written:
     """
     source = f"--space {key}"
     if isinstance(value, Mapping):
-        raise ConfigError(f"{source}: write a range or choices, not a table")
+        raise ConfigError(
+            f'{source}: write a range or choices, not a table; a name goes in quotes: "NAME.PARAM"'
+        )
     if isinstance(value, list | tuple):
         given = tuple(parse_value(each) if isinstance(each, str) else each for each in value)
         return Written(key, choices=_unique(given, source))

@@ -24,6 +24,8 @@ from bench.tuning.ladders import (
     rungs_of,
 )
 
+_WITHOUT_RUNGS = ("none", "nop")
+
 
 class Trial(Protocol):
     """What a policy looks at."""
@@ -256,12 +258,15 @@ def make_policy(pruner: str, budget: Budget, epochs: int, seeds: int) -> Policy:
         seeds: runs of a trial.
 
     Raises:
-        ConfigError: an option that the pruner does not have, or a budget that pays for nothing.
+        ConfigError: an option that the pruner does not have, a pruner that has nowhere to end a
+            trial early, or a budget that pays for nothing.
     """
     name, _, options = pruner.partition(":")
     policy: Alone | Together
     if name in LADDERS:
-        policy = Together(ladder_of(name, options), budget, epochs, seeds)
+        ladder = ladder_of(name, options)
+        policy = Together(ladder, budget, epochs, seeds)
+        rungs = next(ladder.brackets(epochs))[1]
         smallest = epochs * seeds
         enough = next(policy.brackets(), None) is not None
     else:
@@ -269,6 +274,12 @@ def make_policy(pruner: str, budget: Budget, epochs: int, seeds: int) -> Policy:
         policy = Alone(budget, epochs, seeds, rungs)
         smallest = epochs * seeds
         enough = budget.kind is not BudgetKind.EPOCHS or budget.amount >= smallest
+    if len(rungs) == 1 and name not in _WITHOUT_RUNGS:
+        first = ", or a smaller `first`" if name in LADDERS and "first" in options else ""
+        raise ConfigError(
+            f"`--pruner {pruner}` has no rung at which trials could end before {epochs} "
+            f"epoch{'s' * (epochs > 1)}; give more `--epochs`{first}, or leave it out"
+        )
     if not enough:
         raise ConfigError(
             f"`tune` is {budget}, and one trial takes {smallest} "

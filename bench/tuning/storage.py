@@ -13,7 +13,7 @@ from bench.tuning.quiet import quietly, silence
 if TYPE_CHECKING:
     import optuna
 
-__all__ = ["journal_path", "masked", "open_storage"]
+__all__ = ["check_storage", "journal_path", "masked", "open_storage"]
 
 
 def open_storage(
@@ -43,6 +43,21 @@ def open_storage(
         from bench.tuning.database import open_database
 
         return open_database(where)
+
+
+def check_storage(where: str | None) -> None:
+    """Refuse what cannot be a storage, without reaching for it.
+
+    Raises:
+        UsageError: the URL is none, or names a kind of database that is not known.
+        EnvironmentFailure: the database's driver is missing.
+    """
+    if where is not None:
+        silence()
+        with quietly():
+            from bench.tuning.database import read_url
+
+            read_url(where)
 
 
 def journal_path(results: Path) -> Path:

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
-from bench import studies
+from bench import metrics, studies
 from bench.config import ExperimentConfig
 from bench.dispatch import Task
 from bench.records import RunSpec
@@ -16,7 +16,7 @@ from bench.repeat import command_of
 from bench.runner import Runner
 from bench.store import Store
 from bench.studies import StudyRecord, TrialRecord, TrialState
-from bench.text import duration
+from bench.text import duration, one_line
 from bench.tuning.cell import CellStudy
 from bench.tuning.shared import Trial
 
@@ -117,11 +117,17 @@ class TunedCell:
             return f"{cell}: {len(record.best)} trials on the Pareto front of {counts}"
         by_number = {trial.number: trial for trial in record.trials}
         best, default = by_number[record.best[0]], by_number[0]
-        told = f"val {best.objectives[0]:.1%}" if record.objectives[0].name == "score" else ""
-        before = f" (default {default.objectives[0]:.1%})" if told and default.objectives else ""
+        is_score = record.objectives[0].name == "score"
+        told = f"val {self._said(best)}" if is_score else ""
+        before = f" (default {self._said(default)})" if told and default.objectives else ""
         if best.number == 0:
             return f"{cell}: nothing beat the default params in {counts}; {told}"
         return f"{cell}: trial {best.number} is best of {counts}; {told}{before}".rstrip("; ")
+
+    def _said(self, trial: TrialRecord) -> str:
+        """Return what a trial scored; what is less the better is not told in percent."""
+        score, monitor = trial.objectives[0], self._study.base.protocol.get("monitor")
+        return f"{-score:.4f}" if monitor in metrics.LOWER_IS_BETTER else f"{score:.1%}"
 
     def _forget_states(self) -> None:
         """Remove the saved states of trials that go no further."""
@@ -142,6 +148,7 @@ class TunedCell:
         return StudyRecord(
             id=self._study.id,
             name=self._name,
+            label=one_line(config.study or ""),
             dataset=base.dataset.name,
             model=base.model_label,
             optimizer=base.optimizer.name,
@@ -172,8 +179,9 @@ def _plain(trial: Trial) -> TrialRecord:
     return TrialRecord(
         number=trial.number,
         state=trial.state,
-        # Optuna's books have the nearest inside the range where a default lies outside.
-        params={**trial.params, **trial.values},
+        # Of trial 0 Optuna's books have the nearest inside the range where a default lies outside,
+        # and what that made it ask for, though it did nothing.
+        params={**(trial.params if trial.number else {}), **trial.values},
         overrides=dict(notes.get("overrides", {})),
         scores=dict(trial.scores),
         objectives=list(trial.objectives) if trial.state is TrialState.COMPLETE else [],

@@ -31,7 +31,7 @@ from bench.tuning.owners import BEAT_SECONDS
 from bench.tuning.policies import Policy, make_policy
 from bench.tuning.shared import SharedStudy, as_stored, difference
 from bench.tuning.space import Space, check_used, space_of
-from bench.tuning.storage import open_storage
+from bench.tuning.storage import check_storage, open_storage
 from bench.tuning.tuned import TunedCell
 
 if TYPE_CHECKING:
@@ -75,6 +75,7 @@ class Tuner:
             specs: the runs with default params, with or without keys.
         """
         sampling.make_pruner(self._optunas_pruner())
+        check_storage(self._where())
         spaces = []
         for base in _bases(specs):
             space, _ = self._searched(base)
@@ -126,8 +127,10 @@ class Tuner:
 
     def open(self) -> None:
         """Make sure that studies can be kept, before anything is started."""
-        where = self._config.storage or os.environ.get(STORAGE_VARIABLE) or None
-        self._storage = open_storage(where, self._store.root, self._say)
+        self._storage = open_storage(self._where(), self._store.root, self._say)
+
+    def _where(self) -> str | None:
+        return self._config.storage or os.environ.get(STORAGE_VARIABLE) or None
 
     def begin(self, specs: Sequence[RunSpec], runner: Runner) -> Supply:
         """Return the trials of all cells in turn, and the chosen runs of those that are over."""
