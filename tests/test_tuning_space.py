@@ -414,12 +414,19 @@ def test_what_does_not_fit_together_is_said_in_one_line(
 
 
 def test_what_concerns_another_cell_is_passed_over(registry: Registry) -> None:
-    _, config = planned(
-        registry, optimizers="adamw,sgd", search="adamw,sgd.lr", space=["sgd.lr=0.1..1"]
-    )
+    _, config = planned(registry, optimizers="adamw,sgd", search="adamw,sgd.lr")
     specs = plan(config, registry).runs
     with pytest.raises(ConfigError, match=r"`sgd` proposes no range of `lr`"):
         [space_of(each, config, registry) for each in specs]
+    # A range that `--space` gives is one, whoever proposed it.
+    _, config = planned(
+        registry, optimizers="adamw,sgd", search="adamw,sgd.lr", space=["sgd.lr=0.1..1"]
+    )
+    ranged = [space_of(each, config, registry) for each in plan(config, registry).runs]
+    assert [{*space.describe()} for space in ranged] == [
+        {"adamw.lr", "adamw.forgetting"},
+        {"sgd.lr"},
+    ]
     _, config = planned(
         registry,
         optimizers="adamw,sgd",
