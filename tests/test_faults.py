@@ -517,7 +517,7 @@ def test_26_markdown_is_escaped(cli: Cli, hostile_results: Path) -> None:
     table = [line for line in done.out.splitlines() if line.startswith("|")]
     assert len(table) == len(HOSTILE_NAMES) + 3
     columns = {len(unescaped(line, "|")) for line in table}
-    assert columns == {len(tables.HEADINGS) + 1}
+    assert columns == {len(tables.HEADINGS)}  # that of tuning is left out where nothing was tuned
     words = done.out.replace("## ", "", 1)
     assert not unescaped(words, "$[]#`*")
     assert (hostile_results / "leaderboard.md").read_text() == done.out
