@@ -185,6 +185,11 @@ class ExperimentConfig(BaseModel):
             elif name in cls.model_fields and name != "protocol":
                 if isinstance(value, bool) and cls.model_fields[name].annotation is not bool:
                     raise ConfigError(f"{source}: `{key}` cannot be {str(value).lower()}")
+                if name in ("set", "space") and not isinstance(value, Mapping):
+                    raise ConfigError(
+                        f"{source}: `{key}` is {value!r}; write a table: [{key}], and below it "
+                        '"NAME.PARAM" = ...'
+                    )
                 own[name] = value
             else:
                 hint = did_you_mean(name, known_keys())

@@ -13,8 +13,9 @@ from typing import Any
 
 from bench import comparison, stats, studies
 from bench.comparison import AnswerBook
+from bench.naming import tell_apart
 from bench.records import Purpose, RunRecord, RunStatus, canonical
-from bench.rows import METRIC_NAMES, Row, in_order, percent, row_of, succeeded, tell_apart
+from bench.rows import METRIC_NAMES, Row, in_order, percent, row_of, succeeded
 from bench.store import Store
 from bench.studies import StudyRecord
 

@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from bench import comparison, stats
 from bench.comparison import AnswerBook, score_of
-from bench.records import COMPONENT_KINDS, OPTIONAL_KINDS, RunRecord, RunStatus, canonical
+from bench.records import COMPONENT_KINDS, OPTIONAL_KINDS, RunRecord, RunStatus
 from bench.studies import StudyRecord, TrialState
 
 METRIC_NAMES = {"accuracy": "accuracy", "mean_average_precision": "mAP"}
@@ -264,86 +264,6 @@ def _tuning(records: Sequence[RunRecord], known: Mapping[str, StudyRecord]) -> T
             if trial == 0 and ids & {*finals}:
                 return Tuning.of(study, trial)
     return None
-
-
-def tell_apart(rows: list[Row]) -> None:
-    """Note in each row the params and pinned fields in which it differs from its neighbours.
-
-    Of tuned rows those count that were asked for: what was found may differ in every digit.
-    """
-    tuned = [row for row in rows if row.is_tuned]
-    for row in tuned:
-        alike = [other for other in tuned if _method(other) == _method(row)]
-        _show(row, _asked(row), [_asked(other) for other in alike])
-    _mark(tuned)
-    rows = [row for row in rows if not row.is_tuned]
-    for row in rows:
-        for kind, params in row.params.items():
-            alike = [
-                other
-                for other in rows
-                if getattr(other, kind, None) == getattr(row, kind, None)
-                and other.protocol.get(kind) == row.protocol.get(kind)
-            ]
-            _show(row, {kind: params}, [other.params for other in alike])
-        for name in row.pinned:
-            row.shown_params[name] = row.protocol[name]
-        if row.devices > 1:
-            row.shown_params["devices"] = row.devices
-
-
-def _asked(row: Row) -> Mapping[str, Mapping[str, Any]]:
-    return row.tuning.asked if row.tuning is not None else {}
-
-
-def _method(row: Row) -> tuple[Any, ...]:
-    return (row.model, row.weights, row.optimizer, row.devices)
-
-
-def _show(
-    row: Row,
-    params: Mapping[str, Mapping[str, Any]],
-    others: Sequence[Mapping[str, Mapping[str, Any]]],
-) -> None:
-    """Note the params, by kind of component, in which a row differs from others."""
-    for kind, own in params.items():
-        if kind == "dataset":
-            continue  # its content is the block's
-        for name, value in own.items():
-            known = [other[kind].get(name) for other in others if kind in other]
-            if all(canonical(each) == canonical(value) for each in known):
-                continue
-            if kind == "optimizer":
-                row.shown_optimizer_params[name] = value
-            else:
-                row.shown_params[name if kind == "model" else f"{kind}.{name}"] = value
-
-
-def _mark(rows: Sequence[Row]) -> None:
-    """Say of tuned rows what they are, in as few words as tell them apart."""
-    ways: list[Callable[[Tuning], str]] = [
-        lambda tuning: "tuned",
-        lambda tuning: f"tuned, {tuning.label}" if tuning.label else "tuned",
-        lambda tuning: f"tuned by {tuning.sampler}",
-        lambda tuning: f"tuned by {tuning.sampler}, {tuning.pruner}",
-        lambda tuning: f"tuned, trial {tuning.trial}",
-        lambda tuning: f"tuned by {tuning.sampler}, {tuning.pruner}, trial {tuning.trial}",
-        lambda tuning: f"tuned by study {tuning.study[:6]}, trial {tuning.trial}",
-    ]
-    for row in rows:
-        alike = [
-            other.tuning
-            for other in rows
-            if (_method(other), other.shown_params, other.shown_optimizer_params)
-            == (_method(row), row.shown_params, row.shown_optimizer_params)
-            and other.tuning is not None
-        ]
-        assert row.tuning is not None
-        own = row.tuning
-        row.mark = next(
-            (way(own) for way in ways if [way(other) for other in alike].count(way(own)) == 1),
-            ways[-1](own),
-        )
 
 
 def in_order(rows: list[Row], by: str) -> list[Row]:

@@ -272,19 +272,8 @@ class Runner:
             after: called with its record, once that is written or was found to be there already.
         """
         lock = self._store.lock(spec.whole_id)
-        is_final = spec.purpose is Purpose.FINAL
-        payload = {
-            "spec": spec.to_dict(),
-            "folder": str(self._store.attempt(spec.id).absolute()),
-            "workers": self._config.workers,
-            "offline": self._config.offline,
-            "keep": self._config.keep if is_final else "none",
-            "rerun": self._config.rerun,
-            "checkpoint": str(self._store.checkpoint(spec.whole_id).absolute()),
-            "checkpoint_minutes": self._config.checkpoint_minutes,
-        }
         log = self._store.folder(spec.id) / "log.txt"
-        job = self._job(JobKind.RUN, {**payload, "log": str(log)}, log)
+        job = self._job(JobKind.RUN, {**self._payload(spec), "log": str(log)}, log)
 
         def acquire() -> Claim:
             try:
@@ -334,6 +323,20 @@ class Runner:
         return Task(
             *(job, ended, started, epoch, acquire, lock.release, found, timeout), saves_state=True
         )
+
+    def _payload(self, spec: RunSpec) -> dict[str, Any]:
+        """Return what a worker is told of a run."""
+        is_final = spec.purpose is Purpose.FINAL
+        return {
+            "spec": spec.to_dict(),
+            "folder": str(self._store.attempt(spec.id).absolute()),
+            "workers": self._config.workers,
+            "offline": self._config.offline,
+            "keep": self._config.keep if is_final else "none",
+            "rerun": self._config.rerun,
+            "checkpoint": str(self._store.checkpoint(spec.whole_id).absolute()),
+            "checkpoint_minutes": self._config.checkpoint_minutes,
+        }
 
     def _finished_before(self, spec: RunSpec) -> bool:
         record = self._store.read(spec.id)

@@ -10,8 +10,9 @@ from dataclasses import dataclass, replace
 
 from bench import curves, leaderboard
 from bench.leaderboard import Block, Leaderboard
+from bench.naming import tell_apart
 from bench.records import EpochMetrics, RunRecord
-from bench.rows import METRIC_NAMES, Row, in_order, succeeded, tell_apart
+from bench.rows import METRIC_NAMES, Row, in_order, succeeded
 from bench.store import Store
 from bench.tables import COLUMN_NAMES
 from bench.text import one_line

@@ -326,8 +326,8 @@ def _expected(view: StudyView) -> Expected:
         reason = "it is for one objective; here there are several"
     elif study.sampler.split(":")[0].strip().lower() != "random":
         reason = (
-            f"it is for `--sampler random` only: with `{study.sampler}` a trial depends on those "
-            "before it"
+            f"it is for `--sampler random` only: trials of `{study.sampler}` are no independent "
+            "draws"
         )
     elif any(trial.state is TrialState.PRUNED for trial in over):
         reason = "pruned trials have no score at the end of training; search without a pruner"

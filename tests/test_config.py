@@ -443,3 +443,13 @@ def test_a_condition_of_a_range_may_hold_an_equals_sign() -> None:
 def test_a_range_needs_a_name_and_an_end(option: str) -> None:
     with pytest.raises(ConfigError, match="--space"):
         parse_space([option])
+
+
+@pytest.mark.parametrize("name", ["set", "space"])
+def test_what_is_to_be_a_table_says_how_one_is_written(name: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        ExperimentConfig.create({"tune": "3", name: "adamw.lr=1..2"}, "`a.toml`")
+    assert str(caught.value) == (
+        f"`a.toml`: `{name}` is 'adamw.lr=1..2'; write a table: [{name}], and below it "
+        '"NAME.PARAM" = ...'
+    )

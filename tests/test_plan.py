@@ -11,10 +11,10 @@ from samples import add_plugin, load_nothing, make_record
 import bench
 from bench import datastore, files
 from bench.config import ExperimentConfig
-from bench.console import plan_summary, plan_table
 from bench.errors import AmbiguousNameError, ConfigError, PluginError, UnknownNameError, UsageError
 from bench.forecast import forecast, resolve_again
 from bench.plan import Plan, plan
+from bench.plan_table import plan_summary, plan_table
 from bench.protocol import Protocol
 from bench.records import Mode, Purpose, RunSpec, RunStatus
 from bench.registry import Registry

@@ -128,7 +128,7 @@ def test_failed_random_trials_count_and_those_under_way_do_not() -> None:
 @pytest.mark.parametrize(
     ("fields", "reason"),
     [
-        ({"sampler": "tpe"}, "with `tpe` a trial depends on those before it"),
+        ({"sampler": "tpe"}, "trials of `tpe` are no independent draws"),
         ({"sampler": "grid"}, "--sampler random"),
         ({"objectives": [SCORE, LATENCY]}, "one objective"),
         ({"trials": [make_trial(0, 0.5)]}, "no random trial"),

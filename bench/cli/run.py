@@ -13,9 +13,10 @@ from bench import api, files
 from bench.cli.common import print_json, registry_with_warnings
 from bench.cli.fields import ALL_FIELDS, FieldCommand, field_options
 from bench.config import ExperimentConfig, read_file, to_toml
-from bench.console import Console, plan_summary, plan_table, print_leaderboard, terminal
+from bench.console import Console, print_leaderboard, terminal
 from bench.errors import BenchError
 from bench.forecast import PlannedRun, tuning_seconds
+from bench.plan_table import plan_summary, plan_table
 from bench.records import digest
 from bench.text import byte_size
 from bench.tuning.addresses import masked

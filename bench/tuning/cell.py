@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from bench import metrics, provenance
 from bench.dispatch import Claim, Task
@@ -40,24 +40,17 @@ Training = Callable[[RunSpec, Callable[[RunRecord], None]], Task]
 """Makes the task that trains a run, and calls back with its record."""
 
 
-class Measure(Protocol):
-    """What an objective is of the record of a trial's run."""
-
-    def __call__(self, record: RunRecord) -> float | None:
-        """Return it; None where it was not measured."""
-
-
 def _val_score(record: RunRecord) -> float:
     return metrics.score(record.metrics.get("val", {}), record.spec.protocol.get("monitor"))
 
 
-MEASURES: dict[str, tuple[Measure, bool]] = {
+MEASURES: dict[str, tuple[Callable[[RunRecord], float | None], bool]] = {
     "score": (_val_score, True),
     "latency_ms": (lambda record: record.profile.get("latency_ms"), False),
     "parameters": (lambda record: record.profile.get("parameters"), False),
     "train_seconds": (lambda record: record.timing.get("train_seconds"), False),
 }
-"""What can be searched for, and whether more of it is better."""
+"""What can be searched for: its value in a run's record, and whether more of it is better."""
 
 
 @dataclass

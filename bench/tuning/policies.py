@@ -262,17 +262,16 @@ def make_policy(pruner: str, budget: Budget, epochs: int, seeds: int) -> Policy:
             trial early, or a budget that pays for nothing.
     """
     name, _, options = pruner.partition(":")
+    smallest = epochs * seeds
     policy: Alone | Together
     if name in LADDERS:
         ladder = ladder_of(name, options)
         policy = Together(ladder, budget, epochs, seeds)
         rungs = next(ladder.brackets(epochs))[1]
-        smallest = epochs * seeds
         enough = next(policy.brackets(), None) is not None
     else:
         rungs = (epochs,) if name == "none" else rungs_of(epochs, 3, 1)
         policy = Alone(budget, epochs, seeds, rungs)
-        smallest = epochs * seeds
         enough = budget.kind is not BudgetKind.EPOCHS or budget.amount >= smallest
     if len(rungs) == 1 and name not in _WITHOUT_RUNGS:
         first = ", or a smaller `first`" if name in LADDERS and "first" in options else ""

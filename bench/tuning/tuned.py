@@ -121,7 +121,7 @@ class TunedCell:
         told = f"val {self._said(best)}" if is_score else ""
         before = f" (default {self._said(default)})" if told and default.objectives else ""
         if best.number == 0:
-            return f"{cell}: nothing beat the default params in {counts}; {told}"
+            return f"{cell}: nothing beat the default params in {counts}; {told}".rstrip("; ")
         return f"{cell}: trial {best.number} is best of {counts}; {told}{before}".rstrip("; ")
 
     def _said(self, trial: TrialRecord) -> str:
