@@ -9,76 +9,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from bench import metrics, stats
+from bench.answers import AnswerBook
 from bench.records import RunRecord, RunStatus
 from bench.specs import Task
-from bench.store import Store
-
-
-@dataclass(frozen=True)
-class Answers:
-    """What one network said of the test items, in the order of their ids.
-
-    Attributes:
-        labels: (N,) integers or (N, C) of 0 and 1.
-        predicted: of the same shape.
-        probabilities: (N, C), None where they are not stored.
-    """
-
-    labels: npt.NDArray[Any]
-    predicted: npt.NDArray[Any]
-    probabilities: npt.NDArray[Any] | None
-
-    @cached_property
-    def right(self) -> npt.NDArray[np.bool_]:
-        """Return for each item whether all that was said of it is right."""
-        return metrics.hits(self.labels, self.predicted)
-
-
-class AnswerBook:
-    """The stored predictions of runs, each read once."""
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
-        self._known: dict[str, Answers | None] = {}
-        self._samples: dict[str, npt.NDArray[np.float64]] = {}
-
-    def of(self, record: RunRecord) -> Answers | None:
-        """Return a run's answers, or None where they cannot be read."""
-        if record.id not in self._known:
-            self._known[record.id] = self._read(record.id)
-        return self._known[record.id]
-
-    def samples(self, record: RunRecord) -> npt.NDArray[np.float64] | None:
-        """Return bootstrap samples of a run's mean average precision; runs on one set pair."""
-        answers = self.of(record)
-        if answers is None or answers.probabilities is None:
-            return None
-        if record.id not in self._samples:
-            self._samples[record.id] = stats.bootstrap_average_precision(
-                answers.labels, answers.probabilities
-            )
-        return self._samples[record.id]
-
-    def _read(self, run_id: str) -> Answers | None:
-        path = self._store.folder(run_id) / "predictions.npz"
-        try:
-            with np.load(path, allow_pickle=False) as stored:
-                order = np.argsort(stored["test_ids"], kind="stable")
-                name = "test_probabilities"
-                probabilities = stored[name][order] if name in stored else None
-                return Answers(
-                    stored["test_labels"][order], stored["test_predicted"][order], probabilities
-                )
-        except (OSError, ValueError, KeyError, EOFError):
-            return None
 
 
 def metric_of(record: RunRecord) -> str:

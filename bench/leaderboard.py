@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bench import comparison, stats, studies
-from bench.comparison import AnswerBook
+from bench.answers import AnswerBook
 from bench.naming import tell_apart
 from bench.records import Purpose, RunRecord, RunStatus, canonical
 from bench.rows import METRIC_NAMES, Row, in_order, percent, row_of, succeeded

@@ -65,6 +65,7 @@ COMPONENT_KINDS = ("dataset", "model", "optimizer", "schedule", "loss", "augment
 OPTIONAL_KINDS = ("weights",)
 _PLACES = ("data_dir", "exclude", "image_size", "interpolation", "placement", "files", "origin")
 _TUNING = ("until", "tuned")
+_PARTS = ("members",)
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,7 @@ class RunSpec:
         until: the epoch after which a trial pauses with its state saved; None for one that trains
             to its end. `paused_at` sets it, so that the last part of a run is the run itself.
         tuned: the `study` that chose the params, and the `trial` in it; of a trial itself likewise.
+        members: ids of the runs that an ensemble is made of; empty for what is trained itself.
         key: all that can change the result (see `bench.provenance`); empty until the dataset's
             fingerprint and the device's name are known.
     """
@@ -116,6 +118,7 @@ class RunSpec:
     origin: Mapping[str, Any] = field(default_factory=dict)
     until: int | None = None
     tuned: Mapping[str, Any] = field(default_factory=dict)
+    members: tuple[str, ...] = ()
     key: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -266,6 +269,7 @@ class RunSpec:
         values["pinned"] = dict(values["pinned"])
         values["purpose"] = Purpose(values["purpose"])
         values["mode"] = Mode(values["mode"])
+        values["members"] = tuple(values.get("members", ()))
         return cls(**values)
 
 
@@ -376,7 +380,7 @@ class RunRecord:
             "mode": spec["mode"],
             "device": spec["device"],
             "devices": spec["devices"],
-            **{name: spec[name] for name in (*_PLACES, *_TUNING)},
+            **{name: spec[name] for name in (*_PLACES, *_TUNING, *_PARTS)},
             "metrics": {split: dict(values) for split, values in self.metrics.items()},
             "timing": dict(self.timing),
             "profile": dict(self.profile),
@@ -408,7 +412,7 @@ class RunRecord:
                 if kind in COMPONENT_KINDS or data.get(kind)
             }
             own = ("protocol", "pinned", "seed", "purpose", "mode", "key")
-            where = ("device", "devices", *_PLACES, *_TUNING)
+            where = ("device", "devices", *_PLACES, *_TUNING, *_PARTS)
             record = cls(
                 spec=RunSpec.from_dict({**spec, **_known(data, (*own, *where))}),
                 status=RunStatus(data["status"]),
@@ -431,7 +435,7 @@ class RunRecord:
 
 def _known(data: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
     """Return the fields that a record has; one that an earlier version wrote lacks the later."""
-    later = ("interpolation", "origin", "devices", *_TUNING)
+    later = ("interpolation", "origin", "devices", *_TUNING, *_PARTS)
     return {name: data[name] for name in names if name in data or name not in later}
 
 

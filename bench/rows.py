@@ -8,7 +8,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
 from bench import comparison, stats
-from bench.comparison import AnswerBook, score_of
+from bench.answers import AnswerBook
+from bench.comparison import score_of
 from bench.records import COMPONENT_KINDS, OPTIONAL_KINDS, RunRecord, RunStatus
 from bench.studies import StudyRecord, TrialState
 

@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import filelock
@@ -23,7 +23,13 @@ from bench.text import byte_size
 
 OVER = (RunStatus.OK, RunStatus.DIVERGED)
 """How a run ends that has nothing left to go on with."""
-_INDEX_SCHEMA = 1
+_INDEX_SCHEMA = 2
+_TABLES = {
+    "runs": "id TEXT PRIMARY KEY, mtime INTEGER, size INTEGER, record TEXT",
+    "derived": "key TEXT PRIMARY KEY, value TEXT",
+}
+_AT_ONCE = 500
+"""Keys in one query; SQLite once allowed 999."""
 
 
 class Store:
@@ -183,6 +189,30 @@ class Store:
         records.sort(key=lambda record: (record.finished_at, record.id))
         return records
 
+    def recall(self, keys: Iterable[str]) -> dict[str, str]:
+        """Return what has been remembered under some keys; what is not there is left out.
+
+        Keys are hashes of all that a value was computed from, so nothing here is ever stale.
+        """
+        wanted = [*dict.fromkeys(keys)]
+        found: dict[str, str] = {}
+        with contextlib.suppress(sqlite3.Error), self._database() as database:
+            for start in range(0, len(wanted), _AT_ONCE):
+                some = wanted[start : start + _AT_ONCE]
+                marks = ",".join("?" * len(some))
+                query = f"SELECT key, value FROM derived WHERE key IN ({marks})"
+                found |= dict(database.execute(query, some))
+        return found
+
+    def remember(self, values: Mapping[str, str]) -> None:
+        """Keep what was computed from records and predictions, so that it need not be again.
+
+        Where the index cannot be written it is forgotten, which costs time and no more.
+        """
+        with contextlib.suppress(sqlite3.Error), self._database() as database:
+            database.executemany("INSERT OR REPLACE INTO derived VALUES (?, ?)", values.items())
+            database.commit()
+
     @property
     def _index_path(self) -> Path:
         return self.root / "index.sqlite"
@@ -216,15 +246,7 @@ class Store:
     def _indexed(self, present: dict[str, tuple[Path, int, int]]) -> dict[str, str]:
         if not present:
             return {}
-        with contextlib.closing(sqlite3.connect(self._index_path, timeout=5)) as database:
-            (version,) = database.execute("PRAGMA user_version").fetchone()
-            if version != _INDEX_SCHEMA:
-                database.execute("DROP TABLE IF EXISTS runs")
-                database.execute(
-                    "CREATE TABLE runs (id TEXT PRIMARY KEY, mtime INTEGER, size INTEGER, "
-                    "record TEXT)"
-                )
-                database.execute(f"PRAGMA user_version = {_INDEX_SCHEMA}")
+        with self._database() as database:
             known = {
                 row[0]: row[1:]
                 for row in database.execute("SELECT id, mtime, size, record FROM runs")
@@ -245,6 +267,17 @@ class Store:
             database.executemany("DELETE FROM runs WHERE id = ?", gone)
             database.commit()
         return texts
+
+    def _database(self) -> contextlib.closing[sqlite3.Connection]:
+        """Return the index, with the tables of this version in it."""
+        database = sqlite3.connect(self._index_path, timeout=5)
+        (version,) = database.execute("PRAGMA user_version").fetchone()
+        if version != _INDEX_SCHEMA:
+            for name, columns in _TABLES.items():
+                database.execute(f"DROP TABLE IF EXISTS {name}")
+                database.execute(f"CREATE TABLE {name} ({columns})")
+            database.execute(f"PRAGMA user_version = {_INDEX_SCHEMA}")
+        return contextlib.closing(database)
 
 
 def _read_text(path: Path) -> str:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from samples import make_record, make_spec, write_predictions
 
 from bench import leaderboard, metrics, stats, tables
-from bench.comparison import AnswerBook
+from bench.answers import AnswerBook
 from bench.leaderboard import Block, Leaderboard, build
 from bench.records import Mode, Purpose, RunRecord, RunStatus
 from bench.rows import SORTS, Row, in_order

@@ -395,3 +395,28 @@ def test_an_attempt_replaces_files_only_when_it_is_committed(tmp_path: Path) -> 
     store.discard(record.id)
     assert (store.folder(record.id) / "epochs.jsonl").read_text() == "first"
     assert not store.attempt(record.id).exists()
+
+
+# What is derived from records
+
+
+def test_what_was_computed_is_remembered_across_stores(tmp_path: Path) -> None:
+    Store(tmp_path).remember({"a": "1", "b": "2"})
+    Store(tmp_path).remember({"b": "3"})
+    assert Store(tmp_path).recall(["a", "b", "c"]) == {"a": "1", "b": "3"}
+
+
+def test_thousands_of_keys_are_recalled_at_once(tmp_path: Path) -> None:
+    values = {str(number): str(-number) for number in range(3000)}
+    Store(tmp_path).remember(values)
+    assert Store(tmp_path).recall(values) == values
+
+
+def test_nothing_is_recalled_from_a_damaged_index(tmp_path: Path) -> None:
+    (tmp_path / "index.sqlite").write_bytes(b"no database at all, " * 100)
+    Store(tmp_path).remember({"a": "1"})
+    assert Store(tmp_path).recall(["a"]) == {}
+
+
+def test_a_missing_folder_has_nothing_to_recall(tmp_path: Path) -> None:
+    assert Store(tmp_path / "nowhere").recall(["a"]) == {}
