@@ -164,7 +164,8 @@ class Console:
         is_trial = record.spec.purpose is Purpose.TRIAL
         self._ended += not is_trial
         self._trials += is_trial
-        self._total = max(self._total, self._ended)  # what a study has chosen comes on top
+        if self._total:  # what a study has chosen comes on top of what was planned
+            self._total = max(self._total, self._ended)
         before = "·" if is_trial else self._progress()
         line = Text(f"{before} {record.spec.label}: ")
         if record.status is RunStatus.OK:

@@ -147,11 +147,8 @@ def _circumstances(record: RunRecord) -> str:
 
 def _block_key(record: RunRecord) -> str:
     """Return what runs must have in common to be ranked together."""
-    spec = record.spec
-    content = spec.key.get("dataset", {}).get("fingerprint")
-    # A component that pins a field belongs beside those that leave it as the user wants it.
-    asked = {**spec.protocol, **spec.pinned}
-    return canonical([spec.dataset.name, content, asked, spec.mode])
+    content = record.spec.key.get("dataset", {}).get("fingerprint")
+    return canonical([record.spec.contest, content])
 
 
 def _rank(rows: list[Row], book: AnswerBook) -> None:

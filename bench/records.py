@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import functools
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
@@ -121,7 +122,7 @@ class RunSpec:
     members: tuple[str, ...] = ()
     key: Mapping[str, Any] = field(default_factory=dict)
 
-    @property
+    @functools.cached_property
     def id(self) -> str:
         """Twelve hexadecimal digits of the key's hash: equal keys mean equal results."""
         assert self.key, "a run has an id only once its key is complete"
@@ -187,6 +188,14 @@ class RunSpec:
         plain["dataset"] = {"name": self.dataset.name}
         parts = (plain | self._start, self._circumstances)
         return digest(parts)[:12]
+
+    @property
+    def contest(self) -> str:
+        """A hash of what runs have in common that are ranked together, on one content.
+
+        A component that pins a field belongs beside those that leave it as the user wants it.
+        """
+        return digest([self.dataset.name, {**self.protocol, **self.pinned}, self.mode])[:12]
 
     @property
     def _start(self) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """The results directory: one folder a run, and an index that can always be made again.
 
 A run counts as finished once its `record.json` is there; it is written last and atomically. The
-SQLite index beside the runs only spares reading what has not changed; it is never the truth.
+index beside the runs (`bench.index`) only spares reading what has not changed.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import contextlib
 import json
 import os
 import shutil
-import sqlite3
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -18,18 +17,12 @@ import filelock
 
 from bench import files, metrics
 from bench.errors import StoreError, UnknownNameError
+from bench.index import Entry, Index, Stamp
 from bench.records import Purpose, RunRecord, RunSpec, RunStatus
 from bench.text import byte_size
 
 OVER = (RunStatus.OK, RunStatus.DIVERGED)
 """How a run ends that has nothing left to go on with."""
-_INDEX_SCHEMA = 2
-_TABLES = {
-    "runs": "id TEXT PRIMARY KEY, mtime INTEGER, size INTEGER, record TEXT",
-    "derived": "key TEXT PRIMARY KEY, value TEXT",
-}
-_AT_ONCE = 500
-"""Keys in one query; SQLite once allowed 999."""
 
 
 class Store:
@@ -43,6 +36,7 @@ class Store:
         self.root = root
         self.runs = root / "runs"
         self.warnings: list[str] = []
+        self._index = Index(root)
 
     def folder(self, run_id: str) -> Path:
         """Return the folder of a run."""
@@ -152,7 +146,7 @@ class Store:
         Raises:
             UnknownNameError: no run does, or several do.
         """
-        found = [record for record in self.records() if record.id.startswith(prefix)]
+        found = self.records(self.ids(prefix))
         if not found:
             raise UnknownNameError(
                 f"no run in `{self.root}` starts with `{prefix}`; see `bench list runs`"
@@ -164,65 +158,81 @@ class Store:
             )
         return found[0]
 
-    def records(self) -> list[RunRecord]:
-        """Return every record that can be read, oldest first; name the others in `warnings`."""
+    def ids(self, prefix: str = "") -> list[str]:
+        """Return the ids of the runs that have a record, readable or not."""
+        return [run_id for run_id in self._scan() if run_id.startswith(prefix)]
+
+    def records(self, ids: Iterable[str] | None = None) -> list[RunRecord]:
+        """Return the records that can be read, oldest first; name the others in `warnings`.
+
+        Args:
+            ids: of which runs; of all where None.
+        """
         self.warnings = []
-        present = self._scan()
-        try:
-            texts = self._indexed(present)
-        except sqlite3.Error:
-            # A damaged index, or one that cannot be written here: the files are the truth.
-            with contextlib.suppress(OSError):
-                self._index_path.unlink(missing_ok=True)
-            texts = {run_id: _read_text(path) for run_id, (path, _, _) in present.items()}
         records = []
-        for run_id, text in texts.items():
+        for run_id in self._scan() if ids is None else ids:
             try:
-                record = RunRecord.from_dict(json.loads(text))
-                if record.id != run_id:
-                    raise StoreError(f"it is the record of run {record.id}")
-                records.append(record)
-            except (ValueError, RecursionError):
-                self._skip(run_id, "it is no JSON; was it cut?")
+                records.append(self._record(run_id))
             except StoreError as error:
                 self._skip(run_id, str(error))
         records.sort(key=lambda record: (record.finished_at, record.id))
         return records
+
+    def entries(self) -> list[Entry]:
+        """Return what the index knows of each run, oldest first; name the others in `warnings`.
+
+        Of many runs this is much quicker than reading their records.
+        """
+        self.warnings = []
+        found = self._index.entries(self._scan(), self._entry)
+        for entry in found:
+            if entry.problem:
+                self._skip(entry.id, entry.problem)
+        usable = [entry for entry in found if not entry.problem]
+        usable.sort(key=lambda entry: (entry.finished_at, entry.id))
+        return usable
 
     def recall(self, keys: Iterable[str]) -> dict[str, str]:
         """Return what has been remembered under some keys; what is not there is left out.
 
         Keys are hashes of all that a value was computed from, so nothing here is ever stale.
         """
-        wanted = [*dict.fromkeys(keys)]
-        found: dict[str, str] = {}
-        with contextlib.suppress(sqlite3.Error), self._database() as database:
-            for start in range(0, len(wanted), _AT_ONCE):
-                some = wanted[start : start + _AT_ONCE]
-                marks = ",".join("?" * len(some))
-                query = f"SELECT key, value FROM derived WHERE key IN ({marks})"
-                found |= dict(database.execute(query, some))
-        return found
+        return self._index.recall(keys)
 
     def remember(self, values: Mapping[str, str]) -> None:
         """Keep what was computed from records and predictions, so that it need not be again.
 
         Where the index cannot be written it is forgotten, which costs time and no more.
         """
-        with contextlib.suppress(sqlite3.Error), self._database() as database:
-            database.executemany("INSERT OR REPLACE INTO derived VALUES (?, ?)", values.items())
-            database.commit()
+        self._index.remember(values)
 
-    @property
-    def _index_path(self) -> Path:
-        return self.root / "index.sqlite"
+    def _record(self, run_id: str) -> RunRecord:
+        path = self.folder(run_id) / "record.json"
+        try:
+            record = RunRecord.from_dict(json.loads(path.read_text("utf-8")))
+        except OSError as error:
+            raise _UnreadableError(f"it cannot be read: {error.strerror or error}") from error
+        except (ValueError, RecursionError) as error:
+            raise StoreError("it is no JSON; was it cut?") from error
+        if record.id != run_id:
+            raise StoreError(f"it is the record of run {record.id}")
+        return record
+
+    def _entry(self, run_id: str, stamp: Stamp) -> Entry | None:
+        try:
+            return Entry.of(self._record(run_id), stamp)
+        except _UnreadableError as error:
+            self._skip(run_id, str(error))
+            return None
+        except StoreError as error:
+            return Entry(run_id, *stamp, problem=str(error))
 
     def _skip(self, run_id: str, why: str) -> None:
         self.warnings.append(f"skipped `{self.folder(run_id) / 'record.json'}`: {why}")
 
-    def _scan(self) -> dict[str, tuple[Path, int, int]]:
-        """Return the records on disk: run id -> (path, modification time, size)."""
-        present: dict[str, tuple[Path, int, int]] = {}
+    def _scan(self) -> dict[str, Stamp]:
+        """Return when each record on disk was written and how long it is, by run id."""
+        present: dict[str, Stamp] = {}
         try:
             entries = sorted(os.scandir(self.runs), key=lambda entry: entry.name)
         except FileNotFoundError:
@@ -230,9 +240,8 @@ class Store:
         except OSError as error:
             raise StoreError(f"cannot read `{self.runs}`: {error.strerror}") from error
         for entry in entries:
-            path = Path(entry.path) / "record.json"
             try:
-                status = path.stat()
+                status = os.stat(f"{entry.path}/record.json")
             except FileNotFoundError:
                 if not entry.is_dir():
                     self.warnings.append(f"skipped `{entry.path}`: it is no run folder")
@@ -240,51 +249,12 @@ class Store:
             except OSError:
                 self.warnings.append(f"skipped `{entry.path}`: it is no run folder")
                 continue
-            present[entry.name] = (path, status.st_mtime_ns, status.st_size)
+            present[entry.name] = Stamp(status.st_mtime_ns, status.st_size)
         return present
 
-    def _indexed(self, present: dict[str, tuple[Path, int, int]]) -> dict[str, str]:
-        if not present:
-            return {}
-        with self._database() as database:
-            known = {
-                row[0]: row[1:]
-                for row in database.execute("SELECT id, mtime, size, record FROM runs")
-            }
-            texts: dict[str, str] = {}
-            changed = []
-            for run_id, (path, mtime, size) in present.items():
-                row = known.get(run_id)
-                # SQLite reads zeros where the end of its file is missing; JSON holds none.
-                if row is not None and row[:2] == (mtime, size) and "\0" not in row[2]:
-                    texts[run_id] = row[2]
-                else:
-                    texts[run_id] = _read_text(path)
-                    if texts[run_id]:  # what could not be read is tried again next time
-                        changed.append((run_id, mtime, size, texts[run_id]))
-            gone = [(run_id,) for run_id in known if run_id not in present]
-            database.executemany("INSERT OR REPLACE INTO runs VALUES (?, ?, ?, ?)", changed)
-            database.executemany("DELETE FROM runs WHERE id = ?", gone)
-            database.commit()
-        return texts
 
-    def _database(self) -> contextlib.closing[sqlite3.Connection]:
-        """Return the index, with the tables of this version in it."""
-        database = sqlite3.connect(self._index_path, timeout=5)
-        (version,) = database.execute("PRAGMA user_version").fetchone()
-        if version != _INDEX_SCHEMA:
-            for name, columns in _TABLES.items():
-                database.execute(f"DROP TABLE IF EXISTS {name}")
-                database.execute(f"CREATE TABLE {name} ({columns})")
-            database.execute(f"PRAGMA user_version = {_INDEX_SCHEMA}")
-        return contextlib.closing(database)
-
-
-def _read_text(path: Path) -> str:
-    try:
-        return path.read_text("utf-8")
-    except (OSError, UnicodeDecodeError):
-        return ""
+class _UnreadableError(StoreError):
+    """A record that is there and cannot be read now, which says nothing of what it holds."""
 
 
 def _val_score(record: RunRecord) -> float:
@@ -297,13 +267,13 @@ def prune_weights(store: Store, methods: Iterable[str]) -> None:
     And of those that other runs have started from. Trials have none.
     """
     wanted = set(methods)
+    entries = store.entries()
+    started_from = {run for entry in entries for run in entry.started_from.split(",")}
+    chosen = [e.id for e in entries if e.purpose == Purpose.FINAL and e.method in wanted]
     by_cell: dict[tuple[str, str], list[RunRecord]] = {}
-    started_from: set[str] = set()
-    for record in store.records():
-        started_from |= {Path(file).parent.name for file in record.spec.origin.get("files", ())}
-        if record.spec.purpose is Purpose.FINAL and record.spec.method in wanted:
-            content = str(record.spec.key.get("dataset", {}).get("fingerprint"))
-            by_cell.setdefault((record.spec.method, content), []).append(record)
+    for record in store.records(chosen):
+        content = str(record.spec.key.get("dataset", {}).get("fingerprint"))
+        by_cell.setdefault((record.spec.method, content), []).append(record)
     for records in by_cell.values():
         records.sort(key=_val_score, reverse=True)
         for record in records[1:]:

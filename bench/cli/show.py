@@ -64,7 +64,7 @@ def command(
         return
     if wanted:
         raise UsageError(f"`--target` is for runs, and `{name}` is a study")
-    same = [record.id for record in store.records() if record.id.startswith(name)]
+    same = store.ids(name)
     if same and name not in (study.name, study.label):
         raise UnknownNameError(
             f"`{name}` begins study `{study.id}` and {listing(f'run {each}' for each in same)}; "
@@ -93,7 +93,7 @@ def _run(store: Store, name: str, has_studies: bool) -> RunRecord:
     try:
         return store.find(name)
     except UnknownNameError as error:
-        if has_studies and not any(record.id.startswith(name) for record in store.records()):
+        if has_studies and not store.ids(name):
             raise UnknownNameError(
                 f"no run and no study in `{store.root}` is `{name}` or starts with it; see "
                 "`bench list runs` and `bench list studies`"
