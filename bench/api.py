@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench import leaderboard, tables
+from bench import leaderboard, rankings, tables
 from bench.config import ExperimentConfig
 from bench.console import Console
 from bench.errors import StoreError
@@ -104,7 +104,7 @@ def execute(
         registry.manager.unregister(name="console")
     if store.runs.exists():
         try:
-            tables.write(leaderboard.build(store.records(), store), store)
+            tables.write(rankings.stored(store), store)
         except StoreError as error:
             # Reading works where writing does not; the caller still gets the results.
             observer.message(f"warning: {error}")

@@ -11,10 +11,8 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import IO, Any, Self
+from typing import Any, Self
 
-from rich.box import SIMPLE_HEAD
-from rich.console import Console as RichConsole
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
@@ -24,13 +22,12 @@ from bench import comparison, tables
 from bench.config import ExperimentConfig
 from bench.forecast import PlannedRun
 from bench.hookspecs import hookimpl
-from bench.leaderboard import Block, Leaderboard
 from bench.plan_table import plan_summary, plan_table
 from bench.records import EpochMetrics, Purpose, RunRecord, RunSpec, RunStatus
 from bench.rows import METRIC_NAMES
+from bench.terminal import terminal
 from bench.text import duration, one_line
 
-PIPED_WIDTH = 160
 PROGRESS_SECONDS = 10.0
 """How often a piped preparation says how far it is."""
 
@@ -253,70 +250,3 @@ PLACES = {
     "map": "a memory map",
     "stream": "their files",
 }
-
-
-def terminal(file: IO[str]) -> RichConsole:
-    """Return a rich console for a stream, wide where it is piped into a file."""
-    wide = None if file.isatty() else PIPED_WIDTH
-    return RichConsole(file=file, width=wide, highlight=False, markup=False, emoji=False)
-
-
-def print_leaderboard(board: Leaderboard) -> None:
-    """Print every block as a table on stdout, its answer below it."""
-    console = terminal(sys.stdout)
-    for number, block in enumerate(board.blocks):
-        if number:
-            console.print()
-        console.print(_block_table(block, console.width))
-        note = tables.footnote(block)
-        if note:
-            console.print(Text(note, style="dim"))
-        console.print(Text(one_line(block.answer, 2000), style="bold"))
-    if not board.blocks:
-        console.print(
-            "no finished runs here yet; `bench run --models resnet50,mobilenet` makes some"
-        )
-
-
-GAP = 3  # blanks between two columns, padding and divider
-OPTIONAL_COLUMNS = ("input", "parameters", "images/s", "seeds", "train s", "val", "tuning")
-"""Columns that give way on a narrow terminal, the first of them first."""
-
-
-def _block_table(block: Block, width: int) -> Table:
-    """Return a block as a table that fits the terminal: columns give way, names never do."""
-    rows = [tables.cells(row) for row in block.rows]
-    columns = tables.headings(block)
-    if all(row["status"] == "ok" for row in rows):
-        del columns["status"]
-    # A cause may be long and is folded; it needs some room, but not all of its length.
-    room = {
-        name: max(len(heading), *(min(len(row.get(name, "–")), 40) for row in rows))
-        for name, heading in columns.items()
-    }
-    # Rows that saw images at different sizes are to say so, whatever else has to go.
-    several = len({row["input"] for row in rows} - {"–"}) > 1
-    dropped = OPTIONAL_COLUMNS[1:] if several else OPTIONAL_COLUMNS
-    for optional in dropped:
-        if sum(room[name] + GAP for name in columns) <= width:
-            break
-        columns.pop(optional, None)
-    table = Table(
-        title=Text(one_line(block.title), style="bold"),
-        title_justify="left",
-        header_style="dim",
-        box=SIMPLE_HEAD,
-        padding=(0, 1),
-        pad_edge=False,
-    )
-    for name, heading in columns.items():
-        left = name in ("model", "optimizer", "test", "status")
-        table.add_column(
-            heading,
-            justify="left" if left else "right",
-            overflow="fold",
-            min_width=None if name == "status" else room[name],
-        )
-    for row in rows:
-        table.add_row(*(Text(one_line(row.get(name, "–"))) for name in columns))
-    return table

@@ -19,6 +19,9 @@ from bench.specs import Dataset, DatasetHints, Model
 from bench.store import Store
 from bench.stored import StoredDataset
 
+REMEMBERED_RUNS = 2000
+"""How many of the latest runs an estimate looks back at."""
+
 
 @dataclass(frozen=True)
 class PlannedRun:
@@ -62,7 +65,8 @@ def forecast(
     specs: list[RunSpec], registry: Registry, store: Store, rerun: bool = False
 ) -> list[PlannedRun]:
     """Say of each run whether it is finished and how long it will take."""
-    history = History(store.records())
+    ended_well = [entry.id for entry in store.entries() if entry.status == RunStatus.OK]
+    history = History(store.records(ended_well[-REMEMBERED_RUNS:]))
     names = {device: hardware.device_name(device) for device in {spec.device for spec in specs}}
     fingerprints: dict[str, StoredDataset | None] = {}
     known: dict[str, DatasetHints | None] = {}

@@ -81,6 +81,21 @@ def build(records: Iterable[RunRecord], store: Store, sort: str = "score") -> Le
     """
     found, warnings = studies.read_all(store.root)
     store.warnings += warnings
+    return assembled(blocks_of(records, store, found), sort)
+
+
+def blocks_of(
+    records: Iterable[RunRecord], store: Store, found: Iterable[StudyRecord]
+) -> list[Block]:
+    """Return the blocks of some records, ranked and concluded but without titles.
+
+    Runs of different contests (see `RunSpec.contest`) have no influence on each other.
+
+    Args:
+        records: oldest first.
+        store: has their predictions.
+        found: the studies that may have chosen params.
+    """
     known = {study.id: study for study in found}
     blocks: dict[str, list[list[RunRecord]]] = {}
     for runs in _current(records):
@@ -93,12 +108,18 @@ def build(records: Iterable[RunRecord], store: Store, sort: str = "score") -> Le
         rows = [row_of(runs, book, known) for runs in cells]
         tell_apart(rows)
         _rank(rows, book)
-        block = Block("", in_order(rows, sort))
+        block = Block("", in_order(rows, "score"))
         _conclude(block, book)
         result.append(block)
-    _name(result)
-    result.sort(key=lambda block: block.title)
-    return Leaderboard(result)
+    return result
+
+
+def assembled(blocks: list[Block], sort: str = "score") -> Leaderboard:
+    """Return blocks as one leaderboard: titled by what tells them apart, their rows sorted."""
+    _name(blocks)
+    for block in blocks:
+        block.rows = in_order(block.rows, sort)
+    return Leaderboard(sorted(blocks, key=lambda block: block.title))
 
 
 def compare(a: Row, b: Row, book: AnswerBook) -> stats.Difference:
@@ -243,8 +264,7 @@ def _titled_fields(rows: list[Row]) -> dict[str, Any]:
     row = rows[0]
     # Two folders of one name differ in their paths, and one of several versions in its content.
     dataset_params = {f"dataset {k}": v for k, v in row.params["dataset"].items()}
-    content = row.records[0].spec.key.get("dataset", {}).get("fingerprint") or "unknown"
-    own = {**dataset_params, "content": str(content)[:8]}
+    own = {**dataset_params, "content": (row.content or "unknown")[:8]}
     return {**row.protocol, **row.pinned, **own, "mode": row.mode}
 
 

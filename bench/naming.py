@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -15,20 +16,15 @@ def tell_apart(rows: list[Row]) -> None:
     Of tuned rows those count that were asked for: what was found may differ in every digit.
     """
     tuned = [row for row in rows if row.is_tuned]
-    for row in tuned:
-        alike = [other for other in tuned if _method(other) == _method(row)]
-        _show(row, _asked(row), [_asked(other) for other in alike])
+    plain = [row for row in rows if not row.is_tuned]
+    _show_differing(tuned, lambda row, kind: _method(row), _asked)
     _mark(tuned)
-    rows = [row for row in rows if not row.is_tuned]
-    for row in rows:
-        for kind, params in row.params.items():
-            alike = [
-                other
-                for other in rows
-                if getattr(other, kind, None) == getattr(row, kind, None)
-                and other.protocol.get(kind) == row.protocol.get(kind)
-            ]
-            _show(row, {kind: params}, [other.params for other in alike])
+    _show_differing(
+        plain,
+        lambda row, kind: (getattr(row, kind, None), row.protocol.get(kind)),
+        lambda row: row.params,
+    )
+    for row in plain:
         for name in row.pinned:
             row.shown_params[name] = row.protocol[name]
         if row.devices > 1:
@@ -43,23 +39,34 @@ def _method(row: Row) -> tuple[Any, ...]:
     return (row.model, row.weights, row.optimizer, row.devices)
 
 
-def _show(
-    row: Row,
-    params: Mapping[str, Mapping[str, Any]],
-    others: Sequence[Mapping[str, Mapping[str, Any]]],
+def _show_differing(
+    rows: Sequence[Row],
+    peers: Callable[[Row, str], Any],
+    params_of: Callable[[Row], Mapping[str, Mapping[str, Any]]],
 ) -> None:
-    """Note the params, by kind of component, in which a row differs from others."""
-    for kind, own in params.items():
-        if kind == "dataset":
-            continue  # its content is the block's
-        for name, value in own.items():
-            known = [other[kind].get(name) for other in others if kind in other]
-            if all(canonical(each) == canonical(value) for each in known):
-                continue
-            if kind == "optimizer":
-                row.shown_optimizer_params[name] = value
-            else:
-                row.shown_params[name if kind == "model" else f"{kind}.{name}"] = value
+    """Note in each row the params, by kind of component, in which it differs from its peers."""
+    groups: dict[str, list[Row]] = {}
+    for row in rows:
+        for kind in params_of(row):
+            if kind != "dataset":  # its content is the block's
+                groups.setdefault(canonical([kind, peers(row, kind)]), []).append(row)
+    for key, alike in groups.items():
+        kind = json.loads(key)[0]
+        known = [params_of(row)[kind] for row in alike]
+        for name in _differing(known):
+            for row, params in zip(alike, known, strict=True):
+                if name not in params:
+                    continue
+                if kind == "optimizer":
+                    row.shown_optimizer_params[name] = params[name]
+                else:
+                    row.shown_params[name if kind == "model" else f"{kind}.{name}"] = params[name]
+
+
+def _differing(params: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the names of which not all have the same value, in the order of their appearance."""
+    names = dict.fromkeys(name for each in params for name in each)
+    return [name for name in names if len({canonical(each.get(name)) for each in params}) > 1]
 
 
 def _mark(rows: Sequence[Row]) -> None:

@@ -177,19 +177,19 @@ class RunSpec:
     @property
     def cell(self) -> str:
         """A hash of all that the user asked for except the seed."""
-        plain = {kind: dataclasses.asdict(ref) for kind, ref in self.components.items()}
+        plain = {kind: vars(ref) for kind, ref in self.components.items()}
         parts = (plain | self._start, self._circumstances)
         return digest(parts)[:12]
 
-    @property
+    @functools.cached_property
     def method(self) -> str:
         """A hash of what is compared on a dataset: the cell, whatever its data were loaded from."""
-        plain = {kind: dataclasses.asdict(ref) for kind, ref in self.components.items()}
+        plain = {kind: vars(ref) for kind, ref in self.components.items()}
         plain["dataset"] = {"name": self.dataset.name}
         parts = (plain | self._start, self._circumstances)
         return digest(parts)[:12]
 
-    @property
+    @functools.cached_property
     def contest(self) -> str:
         """A hash of what runs have in common that are ranked together, on one content.
 

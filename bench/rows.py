@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Self
 
 from bench import comparison, stats
@@ -97,6 +97,9 @@ class Row:
         tuning: the search that its params come from, or that found nothing better; None where
             none was made.
         mark: what tells a tuned row from the one with default params, and from other tuned ones.
+        runs: ids of its runs.
+        content: the fingerprint of the dataset; empty where it is not known.
+        records: of its runs; empty where the row comes from what the index keeps.
     """
 
     dataset: str
@@ -131,9 +134,31 @@ class Row:
     errors: list[str] = field(default_factory=list)
     shown_params: dict[str, Any] = field(default_factory=dict)
     shown_optimizer_params: dict[str, Any] = field(default_factory=dict)
-    records: list[RunRecord] = field(default_factory=list, repr=False)
     tuning: Tuning | None = None
     mark: str = ""
+    runs: list[str] = field(default_factory=list)
+    content: str = ""
+    records: list[RunRecord] = field(default_factory=list, repr=False, compare=False)
+
+    def to_plain(self) -> dict[str, Any]:
+        """Return all but the records, as plain data."""
+        kept = {each.name: getattr(self, each.name) for each in fields(self)}
+        del kept["records"]
+        for name in ("score", "tuning"):
+            kept[name] = asdict(kept[name]) if kept[name] is not None else None
+        return kept
+
+    @classmethod
+    def from_plain(cls, data: Mapping[str, Any]) -> Self:
+        """Read what `to_plain` wrote."""
+        score, tuning = data["score"], data["tuning"]
+        known = {
+            "score": stats.Interval(**score) if score else None,
+            "tuning": Tuning(**{**tuning, "objectives": tuple(tuning["objectives"])})
+            if tuning
+            else None,
+        }
+        return cls(**{**data, **known})
 
     @property
     def is_tuned(self) -> bool:
@@ -186,7 +211,7 @@ class Row:
             "devices": self.devices,
             "pinned": sorted(self.pinned),
             "errors": self.errors,
-            "runs": [record.id for record in self.records],
+            "runs": self.runs,
         }
 
 
@@ -230,6 +255,8 @@ def row_of(
         device=str(spec.key.get("device", spec.device)),
         mode=str(spec.mode),
         devices=spec.devices,
+        runs=[record.id for record in records],
+        content=str(spec.key.get("dataset", {}).get("fingerprint") or ""),
         records=records,
         errors=_errors(records),
         tuning=_tuning(records, known or {}),

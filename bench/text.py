@@ -61,6 +61,23 @@ def markdown_cell(text: str) -> str:
     return re.sub(r"([\\`*_|\[\]$~#])", r"\\\1", text)
 
 
+_LATEX = {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    '"': r"\textquotedbl{}",
+    **{character: rf"\{character}" for character in "&%$#_{}"},
+}
+
+
+def latex_cell(text: str) -> str:
+    """Escape text for LaTeX, where it stands as it is and ends no line or cell."""
+    return "".join(_LATEX.get(character, character) for character in _CONTROL.sub(" ", text))
+
+
 def csv_cell(text: str) -> str:
     """Neutralise text that a spreadsheet would run as a formula (OWASP, CSV injection)."""
     text = _CONTROL.sub(" ", text)

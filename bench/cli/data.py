@@ -408,7 +408,7 @@ def _progress(verb: str) -> Iterator[Callable[[int, int], None]]:
         return
     from rich.progress import Progress
 
-    from bench.console import terminal
+    from bench.terminal import terminal
 
     with Progress(console=terminal(sys.stderr), transient=True) as bar:
         task = bar.add_task(verb, total=None)

@@ -13,11 +13,13 @@ from bench import api, files
 from bench.cli.common import print_json, registry_with_warnings
 from bench.cli.fields import ALL_FIELDS, FieldCommand, field_options
 from bench.config import ExperimentConfig, read_file, to_toml
-from bench.console import Console, print_leaderboard, terminal
+from bench.console import Console
 from bench.errors import BenchError
 from bench.forecast import PlannedRun, tuning_seconds
 from bench.plan_table import plan_summary, plan_table
+from bench.ranking_table import print_leaderboard
 from bench.records import digest
+from bench.terminal import terminal
 from bench.text import byte_size
 from bench.tuning.addresses import masked
 from bench.words import parse_set, parse_space

@@ -1,0 +1,102 @@
+"""The leaderboard of a whole results directory, of which only what has changed is made again.
+
+Runs are ranked by contest (see `RunSpec.contest`), each on its own. The index keeps the blocks of
+a contest under a hash of the runs in it, the studies and the code that ranks.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from bench import leaderboard, studies
+from bench.index import Entry
+from bench.leaderboard import Block, Leaderboard
+from bench.records import Purpose, canonical, digest
+from bench.rows import Row
+from bench.store import Store
+from bench.studies import StudyRecord
+
+_SOURCES = ("answers", "comparison", "leaderboard", "metrics", "naming", "rankings", "rows")
+_PACKAGES = ("stats",)
+
+
+def stored(store: Store, sort: str = "score") -> Leaderboard:
+    """Return what `leaderboard.build` makes of all records of a store; rows have no records.
+
+    Args:
+        store: is left with the warnings of what could not be read.
+        sort: one of `bench.rows.SORTS`.
+    """
+    contests: dict[str, list[Entry]] = {}
+    for entry in store.entries():
+        if entry.purpose == Purpose.FINAL:
+            contests.setdefault(entry.contest, []).append(entry)
+    found, warnings = studies.read_all(store.root)
+    warnings = [*store.warnings, *warnings]
+    chosen_by = digest([study.to_dict() for study in found])
+    keys = {contest: _key(entries, chosen_by) for contest, entries in contests.items()}
+    kept = store.recall(keys.values())
+    blocks: list[Block] = []
+    made: dict[str, str] = {}
+    for contest, entries in contests.items():
+        known = _remembered(kept.get(keys[contest]))
+        if known is None:
+            known = _ranked(store, entries, found)
+            made[keys[contest]] = json.dumps([_to_plain(block) for block in known])
+        blocks += known
+    if made:
+        store.remember(made)
+    store.warnings = warnings
+    return leaderboard.assembled(blocks, sort)
+
+
+def _ranked(store: Store, entries: Sequence[Entry], found: Sequence[StudyRecord]) -> list[Block]:
+    records = store.records(entry.id for entry in entries)
+    return leaderboard.blocks_of(records, store, found)
+
+
+def _remembered(text: str | None) -> list[Block] | None:
+    """Return the blocks that the index has kept, or None where it has none that can be read."""
+    try:
+        return [_from_plain(each) for each in json.loads(text)] if text else None
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def _key(entries: Sequence[Entry], chosen_by: str) -> str:
+    """Return a hash of all that the blocks of a contest are made from."""
+    runs = "".join(f"{entry.id} {entry.modified} {entry.size}\n" for entry in entries)
+    return digest([_code(), chosen_by, hashlib.sha256(runs.encode()).hexdigest()])
+
+
+@functools.cache
+def _code() -> str:
+    """Return a hash of the source that ranks: blocks that other code has made are not taken."""
+    here = Path(__file__).parent
+    paths = [here / f"{name}.py" for name in _SOURCES]
+    paths += [path for package in _PACKAGES for path in sorted((here / package).glob("*.py"))]
+    return digest([path.read_text("utf-8") for path in paths if path.exists()])
+
+
+def _to_plain(block: Block) -> dict[str, Any]:
+    """Return a block as plain data, what its rows have in common once."""
+    rows = [row.to_plain() for row in block.rows]
+    first = rows[0]
+    common = {
+        name: value
+        for name, value in first.items()
+        if all(canonical(row[name]) == canonical(value) for row in rows)
+    }
+    own = [{name: row[name] for name in row if name not in common} for row in rows]
+    plain = {"answer": block.answer, "metric": block.metric, "gap": block.gap}
+    return {**plain, "common": common, "rows": own}
+
+
+def _from_plain(data: dict[str, Any]) -> Block:
+    rows = [Row.from_plain({**data["common"], **own}) for own in data["rows"]]
+    return Block("", rows, data["answer"], data["metric"], data["gap"])

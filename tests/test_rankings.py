@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+import json
+import sqlite3
+from pathlib import Path
+
+import numpy as np
+import pytest
+from samples import make_record, make_spec, write_predictions
+
+from bench import leaderboard, rankings, studies, tables
+from bench.index import NAME
+from bench.leaderboard import Leaderboard
+from bench.records import Purpose, RunRecord, RunStatus
+from bench.store import Store
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """Two datasets and two protocols; rows that tie, that fail, and a trial."""
+    store = Store(tmp_path / "results")
+    generator = np.random.default_rng(0)
+    for dataset in ("shapes", "sounds"):
+        for epochs in (1, 2):
+            for model, accuracy in (("a", 0.9), ("b", 0.89), ("c", 0.5)):
+                for seed in range(3):
+                    spec = make_spec(
+                        model,
+                        seed=seed,
+                        dataset=dataset,
+                        protocol={"epochs": epochs, "batch_size": 8},
+                        params={"model": {"width": 8}, "optimizer": {"lr": 0.1 * epochs}},
+                    )
+                    right = generator.random(200) < accuracy
+                    record = make_record(spec, float(right.mean()), 200)
+                    store.write(record)
+                    write_predictions(store, record, right)
+    store.write(make_record(make_spec("d"), status=RunStatus.CRASHED, error="<b>&|"))
+    store.write(make_record(make_spec("e", purpose=Purpose.TRIAL), 0.99))
+    return store
+
+
+def texts(board: Leaderboard) -> tuple[str, ...]:
+    return (json.dumps(board.to_dict()), tables.to_csv(board), tables.to_markdown(board))
+
+
+@pytest.fixture
+def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The ids of the records that were read from their files."""
+    found: list[str] = []
+    real = Store._record
+
+    def note(self: Store, run_id: str) -> RunRecord:
+        found.append(run_id)
+        return real(self, run_id)
+
+    monkeypatch.setattr(Store, "_record", note)
+    return found
+
+
+@pytest.mark.parametrize("sort", ["score", "val_score", "train_seconds", "parameters"])
+def test_what_the_index_keeps_is_what_the_records_give(store: Store, sort: str) -> None:
+    expected = leaderboard.build(store.records(), store, sort)
+    for _ in range(2):
+        found = rankings.stored(store, sort)
+        assert texts(found) == texts(expected)
+        assert found == expected
+
+
+def test_an_empty_directory_has_no_blocks(tmp_path: Path) -> None:
+    assert rankings.stored(Store(tmp_path)).blocks == []
+
+
+def test_what_has_not_changed_is_not_ranked_again(store: Store, read: list[str]) -> None:
+    first = rankings.stored(store)
+    read.clear()
+    assert rankings.stored(Store(store.root)) == first
+    assert read == []
+
+
+def test_only_the_contest_that_has_changed_is_ranked_again(store: Store, read: list[str]) -> None:
+    rankings.stored(store)
+    read.clear()
+    later = make_spec("a", seed=3, dataset="sounds", protocol={"epochs": 2, "batch_size": 8})
+    store.write(make_record(later, 0.1, 200))
+    board = rankings.stored(store)
+    # It is read for the index and for the ranking, its nine neighbours for the ranking.
+    assert len(read) == 11
+    expected = leaderboard.build(store.records(), store)
+    assert texts(board) == texts(expected)
+
+
+def test_a_study_that_is_new_is_seen(store: Store) -> None:
+    spec = make_spec("t", tuned={"study": "abcd", "trial": 3})
+    store.write(make_record(spec, 0.7))
+    assert "its study is lost" in texts(rankings.stored(store))[2]
+    folder = studies.folder_of(store.root)
+    folder.mkdir(exist_ok=True)
+    (folder / "abcd.json").write_text("{")
+    rankings.stored(store)
+    assert [warning for warning in store.warnings if "abcd.json" in warning]
+
+
+def test_blocks_that_other_code_has_made_are_not_taken(
+    store: Store, monkeypatch: pytest.MonkeyPatch, read: list[str]
+) -> None:
+    rankings.stored(store)
+    read.clear()
+    monkeypatch.setattr(rankings, "_code", lambda: "another version")
+    rankings.stored(store)
+    assert read != []
+
+
+@pytest.mark.parametrize("text", ["", "{", "[{}]", "null", '[{"rows": 3}]'])
+def test_what_was_kept_and_is_damaged_is_made_again(store: Store, text: str) -> None:
+    expected = rankings.stored(store)
+    with sqlite3.connect(store.root / NAME) as database:
+        database.execute("UPDATE derived SET value = ?", (text,))
+    database.close()
+    for _ in range(2):
+        assert rankings.stored(store) == expected
+
+
+def test_a_damaged_record_is_named_each_time(store: Store) -> None:
+    run_id = store.ids()[0]
+    (store.folder(run_id) / "record.json").write_text("{}")
+    for _ in range(2):
+        rankings.stored(store)
+        assert [warning for warning in store.warnings if run_id in warning]
