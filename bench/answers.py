@@ -56,6 +56,10 @@ class AnswerBook:
             self._known[place] = self._read(record, split)
         return self._known[place]
 
+    def forget(self, record: RunRecord, split: str = "test") -> None:
+        """Let go of a run's answers, of which thousands would fill the memory."""
+        self._known.pop((record.id, split), None)
+
     def samples(self, record: RunRecord) -> npt.NDArray[np.float64] | None:
         """Return bootstrap samples of a run's mean average precision; runs on one set pair."""
         answers = self.of(record)

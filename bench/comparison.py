@@ -2,7 +2,7 @@
 
 A score is the metric that a task is ranked by: accuracy, or for multi-label tasks the mean average
 precision. With two seeds or more on both sides methods are compared, else the two networks of one
-seed, item by item, from their stored predictions.
+seed, item by item, from their stored predictions. Other numbers of runs can be compared as well.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from bench import metrics, stats
+from bench import evidence, metrics, stats
 from bench.answers import AnswerBook
+from bench.evidence import Evidence, Measure
 from bench.records import RunRecord, RunStatus
 from bench.specs import Task
 
@@ -22,6 +23,22 @@ def metric_of(record: RunRecord) -> str:
     """Return the metric that a run is ranked by."""
     task = record.environment.get("task")
     return metrics.PRIMARY[Task(task)] if task else "accuracy"
+
+
+def number_of(record: RunRecord, name: str, split: str = "test") -> float | None:
+    """Return a number of a run, or None where it has none.
+
+    Args:
+        record: of the run.
+        name: of a metric of the split, or of what was measured of the network or of its training,
+            such as `latency_ms` or `train_seconds`.
+        split: whose metric it is.
+    """
+    for place in (record.metrics.get(split, {}), record.profile, record.timing):
+        value = place.get(name)
+        if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+            return float(value)
+    return None
 
 
 def score_of(record: RunRecord, split: str = "test") -> float | None:
@@ -55,27 +72,72 @@ def interval(records: Sequence[RunRecord], book: AnswerBook) -> tuple[stats.Inte
 
 
 def compare(
-    ok_a: Sequence[RunRecord], ok_b: Sequence[RunRecord], book: AnswerBook
+    ok_a: Sequence[RunRecord],
+    ok_b: Sequence[RunRecord],
+    book: AnswerBook,
+    metric: str | None = None,
+    measure: Measure | None = None,
 ) -> stats.Difference:
-    """Compare the scores of two methods by their runs that succeeded."""
-    scores = [[score_of(record) or 0.0 for record in ok] for ok in (ok_a, ok_b)]
-    if min(map(len, scores)) > 1 and max(len({*each}) for each in scores) > 1:
-        return stats.welch(scores[0], scores[1])
-    a, b = book.of(ok_a[0]), book.of(ok_b[0])
-    same = a is not None and b is not None and np.array_equal(a.labels, b.labels)
-    if metric_of(ok_a[0]) == "accuracy":
-        if a is not None and b is not None and same:
-            return stats.mcnemar(a.right, b.right)
+    """Compare two methods by their runs that succeeded.
+
+    With two seeds or more on both sides and predictions of the same items the noise of seeds and
+    that of items are both counted; without predictions, or of a number that has no items, that of
+    seeds. With one seed on a side the networks of the first seeds are compared by their items.
+
+    Args:
+        ok_a: runs of a method.
+        ok_b: of the other, on the same dataset.
+        book: their predictions.
+        metric: what they are compared by: the metric that ranks where None, any other of theirs,
+            or a number such as `latency_ms` or `parameters`.
+        measure: how the metric is computed from a network's answers. Accuracy, log loss and mean
+            average precision need none. If it gives a number for each item instead, that is a
+            metric which is their mean, and much cheaper: others are computed for 200 resamples of
+            the items.
+
+    Returns:
+        The difference. Without a test, and so without an interval and a p-value (NaN), where there
+        is one number on a side and no predictions, or where it does not vary with the seed; its
+        estimate is NaN too where a side has no such number.
+    """
+    name = metric or metric_of(ok_a[0])
+    numbers = [_numbers(ok, name, book, measure) for ok in (ok_a, ok_b)]
+    if not all(numbers):
+        return stats.Difference.untested(math.nan)
+    if min(map(len, numbers)) > 1 and max(len({*each}) for each in numbers) > 1:
+        first, second = (evidence.gather(ok, name, book, measure) for ok in (ok_a, ok_b))
+        if first is not None and second is not None and first.asked == second.asked:
+            return stats.crossed(first.sample, second.sample)
+        return stats.welch(*numbers)
+    first, second = (evidence.gather(ok[:1], name, book, measure) for ok in (ok_a, ok_b))
+    if first is not None and second is not None and first.asked == second.asked:
+        return _networks(first, second, name)
+    if name == "accuracy":
         counts = [
-            (round((score_of(r) or 0.0) * (n := int(r.metrics["test"]["n"]))), n)
-            for r in (ok_a[0], ok_b[0])
+            (round(each[0] * (n := int(ok[0].metrics["test"]["n"]))), n)
+            for each, ok in zip(numbers, (ok_a, ok_b), strict=True)
         ]
         return stats.proportions(*counts[0], *counts[1])
-    first, second = book.samples(ok_a[0]), book.samples(ok_b[0])
-    if first is None or second is None or not same:
-        # Without the predictions nothing tells the two apart.
-        return stats.Difference(scores[0][0] - scores[1][0], -1.0, 1.0, 1.0, "none")
-    return stats.paired_bootstrap(scores[0][0] - scores[1][0], first - second)
+    return stats.Difference.untested(float(np.mean(numbers[0]) - np.mean(numbers[1])))
+
+
+def p_values(
+    leader: Sequence[RunRecord], others: Sequence[Sequence[RunRecord]], book: AnswerBook
+) -> list[float]:
+    """Return the p-values of a method against others, for tie groups.
+
+    Predictions are read only where they can matter. Of rows that are so far behind that the
+    correction for all pairs lets them pass whatever the items, the largest p-value possible is
+    given. A pair without a test cannot be told apart.
+    """
+    enough = stats.ALPHA / max(1, stats.pairs(len(others) + 1))
+    result = []
+    for other in others:
+        p = _most(leader, other)
+        if p >= enough:
+            p = compare(leader, other, book).p
+        result.append(1.0 if math.isnan(p) else p)
+    return result
 
 
 def resolvable_gap(record: RunRecord, found: stats.Interval) -> float:
@@ -83,3 +145,33 @@ def resolvable_gap(record: RunRecord, found: stats.Interval) -> float:
     if metric_of(record) == "accuracy":
         return stats.resolvable_gap(found.mean, int(record.metrics["test"]["n"]))
     return math.sqrt(2) * (found.high - found.low) / 2
+
+
+def _numbers(
+    records: Sequence[RunRecord], name: str, book: AnswerBook, measure: Measure | None
+) -> list[float]:
+    """Return the number of each run; [] unless all have it."""
+    stored = [number_of(record, name) for record in records]
+    known = [value for value in stored if value is not None]
+    if len(known) == len(stored):
+        return known
+    found = evidence.gather(records, name, book, measure)
+    return [] if found is None else [float(score) for score in found.sample.scores]
+
+
+def _networks(first: Evidence, second: Evidence, name: str) -> stats.Difference:
+    """Compare two networks by the same items."""
+    a, b = first.sample, second.sample
+    if name == "accuracy":
+        return stats.mcnemar(a.items > 0.5, b.items > 0.5)
+    estimate = float(a.scores[0] - b.scores[0])
+    return stats.paired(estimate, a, b)
+
+
+def _most(first: Sequence[RunRecord], second: Sequence[RunRecord]) -> float:
+    """Return the largest p-value that two methods' accuracies can have, whatever the items."""
+    if metric_of(first[0]) != "accuracy":
+        return 1.0
+    n = min(int(side[0].metrics["test"]["n"]) for side in (first, second))
+    scores = [[score_of(record) or 0.0 for record in side] for side in (first, second)]
+    return stats.largest_p(scores[0], scores[1], n)

@@ -174,7 +174,11 @@ def _block_key(record: RunRecord) -> str:
 
 def _rank(rows: list[Row], book: AnswerBook) -> None:
     ranked = in_order([row for row in rows if row.score is not None], "score")
-    groups = stats.tie_groups(len(ranked), lambda i, j: compare(ranked[i], ranked[j], book).p)
+    runs = [succeeded(row) for row in ranked]
+    groups = stats.tie_groups(
+        len(ranked),
+        lambda i, others: comparison.p_values(runs[i], [runs[j] for j in others], book),
+    )
     first_of: dict[int, int] = {}
     for place, (row, group) in enumerate(zip(ranked, groups, strict=True), start=1):
         row.tie_group = group

@@ -21,9 +21,6 @@ from bench.rows import Row
 from bench.store import Store
 from bench.studies import StudyRecord
 
-_SOURCES = ("answers", "comparison", "leaderboard", "metrics", "naming", "rankings", "rows")
-_PACKAGES = ("stats",)
-
 
 def stored(store: Store, sort: str = "score") -> Leaderboard:
     """Return what `leaderboard.build` makes of all records of a store; rows have no records.
@@ -76,11 +73,13 @@ def _key(entries: Sequence[Entry], chosen_by: str) -> str:
 
 @functools.cache
 def _code() -> str:
-    """Return a hash of the source that ranks: blocks that other code has made are not taken."""
+    """Return a hash of the core's source without the engine's: all that may have a say in a rank.
+
+    Blocks that other code has made are not taken. Reading it takes some milliseconds.
+    """
     here = Path(__file__).parent
-    paths = [here / f"{name}.py" for name in _SOURCES]
-    paths += [path for package in _PACKAGES for path in sorted((here / package).glob("*.py"))]
-    return digest([path.read_text("utf-8") for path in paths if path.exists()])
+    paths = sorted([*here.glob("*.py"), *(here / "stats").glob("*.py")])
+    return digest([path.read_text("utf-8") for path in paths])
 
 
 def _to_plain(block: Block) -> dict[str, Any]:
