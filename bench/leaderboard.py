@@ -16,6 +16,7 @@ from bench.answers import AnswerBook
 from bench.naming import tell_apart
 from bench.records import Purpose, RunRecord, RunStatus, canonical
 from bench.rows import METRIC_NAMES, Row, in_order, percent, row_of, succeeded
+from bench.scoring import Scorer
 from bench.store import Store
 from bench.studies import StudyRecord
 
@@ -32,6 +33,7 @@ class Block:
         metric: what rows are ranked by.
         gap: the smallest difference in it that the test set resolves with one seed.
         details: the protocol fields that its title names, as it says them.
+        sort: the column or metric that its rows are ordered by; `score` is what ranks.
     """
 
     title: str
@@ -40,6 +42,7 @@ class Block:
     metric: str = "accuracy"
     gap: float | None = None
     details: dict[str, str] = field(default_factory=dict)
+    sort: str = "score"
 
 
 @dataclass
@@ -61,6 +64,7 @@ class Leaderboard:
                 "answer": block.answer,
                 "metric": block.metric,
                 "resolvable_gap": block.gap,
+                "sorted_by": block.sort,
             }
             for block in self.blocks
         ]
@@ -72,12 +76,20 @@ class Leaderboard:
         return {"schema": SCHEMA, "blocks": blocks, "rows": rows}
 
 
-def build(records: Iterable[RunRecord], store: Store, sort: str = "score") -> Leaderboard:
+def build(
+    records: Iterable[RunRecord], store: Store, sort: str = "score", scorer: Scorer | None = None
+) -> Leaderboard:
     """Aggregate and rank the final runs among some records.
 
     Of a cell that was done with different code or versions, only the runs of the latest count:
     seeds of two versions have no common mean. What a study had chosen before it went on counts no
     more either.
+
+    Args:
+        records: of any kind.
+        store: where their predictions are.
+        sort: what rows are ordered by; ranks stay those of the score.
+        scorer: of the metrics to show besides.
     """
     found, warnings = studies.read_all(store.root)
     store.warnings += warnings
@@ -89,11 +101,16 @@ def build(records: Iterable[RunRecord], store: Store, sort: str = "score") -> Le
         blocks.setdefault(_block_key(runs[0]), []).append(runs)
     book = AnswerBook(store)
     result = []
+    scorer = scorer or Scorer((), book, store)
+    runs_ranked = (run for cells in blocks.values() for runs in cells for run in runs)
+    scorer.read(run for run in runs_ranked if comparison.is_scored(run))
     for cells in blocks.values():
         rows = [row_of(runs, book, known) for runs in cells]
+        for row in rows:
+            row.asked = scorer.measure(succeeded(row))
         tell_apart(rows)
         _rank(rows, book)
-        block = Block("", in_order(rows, sort))
+        block = Block("", in_order(rows, sort), sort=sort)
         _conclude(block, book)
         result.append(block)
     _name(result)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -42,8 +42,9 @@ class Answers:
     @cached_property
     def right(self) -> npt.NDArray[np.bool_]:
         """Return for each item whether all that was said of it is right, (N,)."""
-        same: npt.NDArray[np.bool_] = self.labels == self.predicted
-        return same.all(axis=tuple(range(1, same.ndim)))
+        same = self.labels == self.predicted
+        right: npt.NDArray[np.bool_] = same.reshape(len(self.ids), -1).all(axis=1)
+        return right
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -70,24 +71,35 @@ class Metric(Component):
         compute: `compute(answers, *, ...)` returns a number from a split's `bench.Answers`, or NaN
             where these say nothing about it. It raises `bench.DataError` where they lack what it
             needs, such as probabilities.
+        per_item: `per_item(answers, *, ...)` returns a value for each item, (N,) float. In place of
+            `compute`, for a metric that is the mean of these: its intervals and paired tests then
+            need no resampling.
         tasks: what it suits.
         lower_is_better: whether less is better.
         bounds: the least and the greatest value that it can have.
-        per_item: `per_item(answers, *, ...)` takes the same params and returns a value for each
-            item, (N,) float, whose mean is the metric. Only for metrics that are such a mean:
-            their intervals and paired tests then need no resampling.
     """
 
     kind: ClassVar[str] = "metric"
     plural: ClassVar[str] = "metrics"
 
-    compute: Callable[..., float]
+    compute: Callable[..., float] | None = None
+    per_item: Callable[..., npt.NDArray[Any]] | None = None
     tasks: tuple[Task, ...] = tuple(Task)
     lower_is_better: bool = False
     bounds: tuple[float, float] = (0.0, 1.0)
-    per_item: Callable[..., npt.NDArray[Any]] | None = None
 
     @property
-    def factory(self) -> Callable[..., float]:
-        """The callable that computes it."""
-        return self.compute
+    def factory(self) -> Callable[..., Any]:
+        """The callable that computes it, or its items; None, which is refused, without either."""
+        return self.compute or self.per_item  # type: ignore[return-value]
+
+    def value(self, answers: Answers, params: Mapping[str, Any]) -> float:
+        """Return the metric of some answers.
+
+        Raises:
+            DataError: they lack what it needs.
+        """
+        if self.compute is not None:
+            return self.compute(answers, **params)
+        assert self.per_item is not None
+        return float(self.per_item(answers, **params).mean())
