@@ -25,6 +25,7 @@ from bench.jobs import Job, JobEvent, JobEventKind
 from bench.records import EpochMetrics, RunRecord, RunSpec, RunStatus
 from bench.specs import (
     SINGLE_LABEL,
+    Answers,
     Augmentation,
     Component,
     Dataset,
@@ -34,6 +35,7 @@ from bench.specs import (
     Files,
     ImageKind,
     Loss,
+    Metric,
     Model,
     ModelHints,
     Optimizer,
@@ -51,6 +53,7 @@ if TYPE_CHECKING:
 __all__ = [
     "SINGLE_LABEL",
     "AmbiguousNameError",
+    "Answers",
     "Augmentation",
     "BenchError",
     "Component",
@@ -68,6 +71,7 @@ __all__ = [
     "JobEvent",
     "JobEventKind",
     "Loss",
+    "Metric",
     "Model",
     "ModelHints",
     "Optimizer",

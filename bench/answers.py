@@ -2,43 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 
-from bench import metrics, stats
+from bench import stats
 from bench.records import RunRecord
-from bench.specs import Task
+from bench.specs import Answers, Task
 from bench.store import Store
 
-
-@dataclass(frozen=True)
-class Answers:
-    """What one network said of the items of a split, in the order of their ids.
-
-    Attributes:
-        task: what was to be said of an image.
-        classes: names of the C classes.
-        ids: (N,) int64, places in the stored split; equal ids of one content are equal items.
-        labels: (N,) integers or (N, C) of 0 and 1.
-        predicted: of the same shape.
-        probabilities: (N, C), None where they are not stored.
-    """
-
-    task: Task
-    classes: tuple[str, ...]
-    ids: npt.NDArray[np.int64]
-    labels: npt.NDArray[Any]
-    predicted: npt.NDArray[Any]
-    probabilities: npt.NDArray[Any] | None
-
-    @cached_property
-    def right(self) -> npt.NDArray[np.bool_]:
-        """Return for each item whether all that was said of it is right."""
-        return metrics.hits(self.labels, self.predicted)
+__all__ = ["AnswerBook", "Answers"]
 
 
 class AnswerBook:
@@ -78,13 +50,34 @@ class AnswerBook:
             with np.load(path, allow_pickle=False) as stored:
                 order = np.argsort(stored[f"{split}_ids"], kind="stable")
                 name = f"{split}_probabilities"
-                return Answers(
+                answers = Answers(
                     Task(known.get("task", Task.MULTI_CLASS)),
                     tuple(map(str, known.get("classes", ()))),
                     stored[f"{split}_ids"][order],
                     stored[f"{split}_labels"][order],
                     stored[f"{split}_predicted"][order],
                     stored[name][order] if name in stored else None,
+                    tuple(tuple(map(str, path)) for path in known.get("taxonomy") or ()),
                 )
-        except (OSError, ValueError, KeyError, EOFError):
+                return answers if _is_sound(answers) else None
+        except Exception:  # zip, zlib and npy each have ways of their own of being damaged
             return None
+
+
+def _is_sound(answers: Answers) -> bool:
+    """Return whether arrays that somebody may have tampered with fit one another."""
+    labels, predicted, shares = answers.labels, answers.predicted, answers.probabilities
+    count, several = len(answers.ids), answers.task is Task.MULTI_LABEL
+    width = len(answers.names)
+    shape = (count, width) if several else (count,)
+    if not count or labels.shape != shape or predicted.shape != shape:
+        return False
+    if shares is not None and (shares.shape != (count, width) or not np.isfinite(shares).all()):
+        return False
+    if answers.taxonomy and len(answers.taxonomy) != width:
+        return False
+    top = 2 if several else width
+    return all(
+        array.dtype.kind in "iub" and array.min() >= 0 and array.max() < top
+        for array in (labels, predicted)
+    )

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench import leaderboard, rankings, tables
+from bench import leaderboard, rankings, scoring, tables
+from bench.answers import AnswerBook
 from bench.config import ExperimentConfig
 from bench.console import Console
 from bench.errors import StoreError
@@ -80,6 +81,7 @@ def run(**values: Any) -> Result:
 def prepare(config: ExperimentConfig, registry: Registry) -> tuple[Plan, list[PlannedRun]]:
     """Return what an experiment would do, without doing any of it."""
     store = Store(config.results)
+    scoring.choose(config.metrics, registry)  # a misspelt one is to be told of now
     what = plan(config, registry)
     if config.tune:
         _tuner(config, registry, store, lambda text: None).check(what.runs)
@@ -110,7 +112,11 @@ def execute(
             observer.message(f"warning: {error}")
     for warning in store.warnings:
         observer.message(f"warning: {warning}")
-    board = leaderboard.build(outcome.records, store)
+    wanted = scoring.choose(config.metrics, registry)
+    scorer = scoring.Scorer(wanted, AnswerBook(store), store)
+    board = leaderboard.build(outcome.records, store, scorer=scorer)
+    for note in scorer.notes:
+        observer.message(f"warning: {note}")
     return Result(board, outcome.records, outcome.interrupted, tuner.records() if tuner else [])
 
 

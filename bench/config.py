@@ -113,6 +113,11 @@ class ExperimentConfig(BaseModel):
     )
     rerun: bool = Field(False, description="train again what is already finished")
     fail_fast: bool = Field(False, description="stop at the first run that fails")
+    metrics: tuple[str, ...] = Field(
+        (),
+        description="metrics to show of the results besides, computed from stored predictions; "
+        "params after a colon: `f1_macro,ece:bins=20`",
+    )
     results: Path = Field(Path("results"), description="folder for records and leaderboards")
     data_dir: Path | None = Field(None, description="folder with datasets of your own")
     exclude: Path | None = Field(
@@ -127,7 +132,8 @@ class ExperimentConfig(BaseModel):
     protocol: dict[str, Any] = Field(default_factory=dict, exclude=True)
 
     @field_validator(
-        *("datasets", "models", "optimizers", "weights", "search", "objectives"), mode="before"
+        *("datasets", "models", "optimizers", "weights", "search", "objectives", "metrics"),
+        mode="before",
     )
     @classmethod
     def _split_commas(cls, value: Any) -> Any:

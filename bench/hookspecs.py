@@ -14,6 +14,7 @@ if TYPE_CHECKING:
         Dataset,
         Executor,
         Loss,
+        Metric,
         Model,
         Optimizer,
         Schedule,
@@ -58,6 +59,11 @@ def register_losses() -> Iterable[Loss]:  # type: ignore[empty-body]
 @hookspec
 def register_augmentations() -> Iterable[Augmentation]:  # type: ignore[empty-body]
     """Return the augmentations that this plugin offers."""
+
+
+@hookspec
+def register_metrics() -> Iterable[Metric]:  # type: ignore[empty-body]
+    """Return the metrics that this plugin offers."""
 
 
 @hookspec

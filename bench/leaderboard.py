@@ -16,6 +16,7 @@ from bench.answers import AnswerBook
 from bench.naming import tell_apart
 from bench.records import Purpose, RunRecord, RunStatus, canonical
 from bench.rows import METRIC_NAMES, Row, in_order, percent, row_of, succeeded
+from bench.scoring import Scorer
 from bench.store import Store
 from bench.studies import StudyRecord
 
@@ -32,6 +33,7 @@ class Block:
         metric: what rows are ranked by.
         gap: the smallest difference in it that the test set resolves with one seed.
         details: the protocol fields that its title names, as it says them.
+        sort: the column or metric that its rows are ordered by; `score` is what ranks.
     """
 
     title: str
@@ -40,6 +42,7 @@ class Block:
     metric: str = "accuracy"
     gap: float | None = None
     details: dict[str, str] = field(default_factory=dict)
+    sort: str = "score"
 
 
 @dataclass
@@ -61,6 +64,7 @@ class Leaderboard:
                 "answer": block.answer,
                 "metric": block.metric,
                 "resolvable_gap": block.gap,
+                "sorted_by": block.sort,
             }
             for block in self.blocks
         ]
@@ -72,20 +76,31 @@ class Leaderboard:
         return {"schema": SCHEMA, "blocks": blocks, "rows": rows}
 
 
-def build(records: Iterable[RunRecord], store: Store, sort: str = "score") -> Leaderboard:
+def build(
+    records: Iterable[RunRecord], store: Store, sort: str = "score", scorer: Scorer | None = None
+) -> Leaderboard:
     """Aggregate and rank the final runs among some records.
 
     Of a cell that was done with different code or versions, only the runs of the latest count:
     seeds of two versions have no common mean. What a study had chosen before it went on counts no
     more either.
+
+    Args:
+        records: of any kind.
+        store: where their predictions are.
+        sort: what rows are ordered by; ranks stay those of the score.
+        scorer: of the metrics to show besides.
     """
     found, warnings = studies.read_all(store.root)
     store.warnings += warnings
-    return assembled(blocks_of(records, store, found), sort)
+    return assembled(blocks_of(records, store, found, scorer), sort)
 
 
 def blocks_of(
-    records: Iterable[RunRecord], store: Store, found: Iterable[StudyRecord]
+    records: Iterable[RunRecord],
+    store: Store,
+    found: Iterable[StudyRecord],
+    scorer: Scorer | None = None,
 ) -> list[Block]:
     """Return the blocks of some records, ranked and concluded but without titles.
 
@@ -95,6 +110,7 @@ def blocks_of(
         records: oldest first.
         store: has their predictions.
         found: the studies that may have chosen params.
+        scorer: of the metrics to show besides.
     """
     known = {study.id: study for study in found}
     blocks: dict[str, list[list[RunRecord]]] = {}
@@ -104,8 +120,13 @@ def blocks_of(
         blocks.setdefault(_block_key(runs[0]), []).append(runs)
     book = AnswerBook(store)
     result = []
+    scorer = scorer or Scorer((), book, store)
+    runs_ranked = (run for cells in blocks.values() for runs in cells for run in runs)
+    scorer.read(run for run in runs_ranked if comparison.is_scored(run))
     for cells in blocks.values():
         rows = [row_of(runs, book, known) for runs in cells]
+        for row in rows:
+            row.asked = scorer.measure(succeeded(row))
         tell_apart(rows)
         _rank(rows, book)
         block = Block("", in_order(rows, "score"))
@@ -118,7 +139,7 @@ def assembled(blocks: list[Block], sort: str = "score") -> Leaderboard:
     """Return blocks as one leaderboard: titled by what tells them apart, their rows sorted."""
     _name(blocks)
     for block in blocks:
-        block.rows = in_order(block.rows, sort)
+        block.rows, block.sort = in_order(block.rows, sort), sort
     return Leaderboard(sorted(blocks, key=lambda block: block.title))
 
 

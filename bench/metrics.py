@@ -96,6 +96,37 @@ def hits(labels: Array, predicted: Array) -> npt.NDArray[np.bool_]:
     return np.asarray(right.all(0), np.bool_)
 
 
+def hits_at(
+    level: int,
+    labels: Array,
+    predicted: Array,
+    probabilities: Array,
+    taxonomy: Sequence[Sequence[str]],
+) -> npt.NDArray[np.bool_]:
+    """Return for each item whether the right node of a level of the tree is said, (N,).
+
+    A node has the probabilities of all leaves below it; a leaf that lies above the level stands
+    for itself there.
+
+    Args:
+        level: from the top (1) down.
+        labels: (N,) integers.
+        predicted: (N,) integers.
+        probabilities: (N, C) float64.
+        taxonomy: the path from the top of the tree to each class.
+    """
+    above = [tuple(path[:level]) for path in taxonomy]
+    nodes = sorted(set(above))
+    node_of = np.array([nodes.index(node) for node in above])
+    summed = np.zeros((len(labels), len(nodes)))
+    for leaf, node in enumerate(node_of):
+        summed[:, node] += probabilities[:, leaf]
+    # Where every leaf is its own node, what is said of it stands.
+    own = len(nodes) == len(taxonomy)
+    right = (node_of[predicted] if own else summed.argmax(1)) == node_of[labels]
+    return np.asarray(right, np.bool_)
+
+
 def best_threshold(labels: Array, probabilities: Array) -> float:
     """Return the probability from which labels count as present that gives the highest macro F1.
 
@@ -163,25 +194,14 @@ def _second_class(labels: Array, predicted: Array) -> dict[str, float]:
 def _levels(
     labels: Array, predicted: Array, probabilities: Array, taxonomy: Sequence[Sequence[str]]
 ) -> dict[str, float]:
-    """Return the accuracy at each level of the tree, from the top (1) to the leaves.
-
-    At a level, a node has the probabilities of all leaves below it; a leaf that lies above a level
-    stands for itself there.
-    """
+    """Return the accuracy at each level of the tree, from the top (1) to the leaves."""
     depth = max(len(path) for path in taxonomy)
-    result = {}
-    for level in range(1, depth + 1):
-        above = [tuple(path[:level]) for path in taxonomy]
-        nodes = sorted(set(above))
-        node_of = np.array([nodes.index(node) for node in above])
-        summed = np.zeros((len(labels), len(nodes)))
-        for leaf, node in enumerate(node_of):
-            summed[:, node] += probabilities[:, leaf]
-        # Where every leaf is its own node, what is said of it stands.
-        own = len(nodes) == len(taxonomy)
-        right = (node_of[predicted] if own else summed.argmax(1)) == node_of[labels]
-        result[f"accuracy_level_{level}"] = float(right.mean())
-    return result
+    return {
+        f"accuracy_level_{level}": float(
+            hits_at(level, labels, predicted, probabilities, taxonomy).mean()
+        )
+        for level in range(1, depth + 1)
+    }
 
 
 def _multi_label(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from rich.box import SIMPLE_HEAD
@@ -17,6 +18,8 @@ from bench.text import one_line
 GAP = 3  # blanks between two columns, padding and divider
 OPTIONAL_COLUMNS = ("input", "parameters", "images/s", "seeds", "train s", "val", "tuning")
 """Columns that give way on a narrow terminal, the first of them first."""
+_NAMES = ("rank", "model", "optimizer")
+"""What tells rows apart."""
 
 
 def print_leaderboard(board: Leaderboard, top: int = 0) -> None:
@@ -31,7 +34,8 @@ def print_leaderboard(board: Leaderboard, top: int = 0) -> None:
         if number:
             console.print()
         shown = block.rows[:top] if top else block.rows
-        console.print(_block_table(replace(block, rows=shown), console.width))
+        for table in _block_tables(replace(block, rows=shown), console.width):
+            console.print(table)
         if rest := block.rows[len(shown) :]:
             failed = sum(row.rank is None for row in rest)
             lost = f", {failed:,} of them without a score" if failed else ""
@@ -46,26 +50,60 @@ def print_leaderboard(board: Leaderboard, top: int = 0) -> None:
         )
 
 
-def _block_table(block: Block, width: int) -> Table:
-    """Return a block as a table that fits the terminal: columns give way, names never do."""
+def _block_tables(block: Block, width: int) -> Iterator[Table]:
+    """Yield a block as a table that fits the terminal: columns give way, names never do.
+
+    Metrics that were asked for give way to none; where they leave no room, they follow in tables of
+    their own, of the same rows.
+    """
     rows = [tables.cells(row) for row in block.rows]
     columns = tables.headings(block)
     if all(row["status"] == "ok" for row in rows):
         del columns["status"]
     # A cause may be long and is folded; it needs some room, but not all of its length.
     room = {
-        name: max(len(heading), *(min(len(row.get(name, "–")), 40) for row in rows))
+        name: GAP + max(len(heading), *(min(len(row.get(name, "–")), 40) for row in rows))
         for name, heading in columns.items()
     }
+    asked = [*dict.fromkeys(name for row in block.rows for name in row.asked)]
     # Rows that saw images at different sizes are to say so, whatever else has to go.
     several = len({row["input"] for row in rows} - {"–"}) > 1
-    dropped = OPTIONAL_COLUMNS[1:] if several else OPTIONAL_COLUMNS
-    for optional in dropped:
-        if sum(room[name] + GAP for name in columns) <= width:
+    first = _fitting(room, width, OPTIONAL_COLUMNS[1:] if several else OPTIONAL_COLUMNS)
+    if asked and sum(room[name] for name in first) > width:
+        main = {name: space for name, space in room.items() if name not in asked}
+        first = _fitting(main, width, OPTIONAL_COLUMNS[1:] if several else OPTIONAL_COLUMNS)
+    title = Text(one_line(block.title), style="bold")
+    yield _table(title, {name: columns[name] for name in first}, room, rows, asked)
+    left = [name for name in asked if name not in first]
+    names = sum(room[name] for name in _NAMES)
+    while left:
+        some = [left.pop(0)]
+        while left and names + sum(room[name] for name in [*some, left[0]]) <= width:
+            some.append(left.pop(0))
+        chosen = {name: columns[name] for name in (*_NAMES, *some)}
+        yield _table(None, chosen, room, rows, asked)
+
+
+def _fitting(room: Mapping[str, int], width: int, optional: Iterable[str]) -> list[str]:
+    """Return the columns that are left once as many gave way as have to."""
+    kept = [*room]
+    for name in optional:
+        if sum(room[each] for each in kept) <= width:
             break
-        columns.pop(optional, None)
+        if name in kept:
+            kept.remove(name)
+    return kept
+
+
+def _table(
+    title: Text | None,
+    columns: Mapping[str, str],
+    room: Mapping[str, int],
+    rows: Sequence[Mapping[str, str]],
+    asked: Collection[str],
+) -> Table:
     table = Table(
-        title=Text(one_line(block.title), style="bold"),
+        title=title,
         title_justify="left",
         header_style="dim",
         box=SIMPLE_HEAD,
@@ -73,12 +111,12 @@ def _block_table(block: Block, width: int) -> Table:
         pad_edge=False,
     )
     for name, heading in columns.items():
-        left = name in ("model", "optimizer", "test", "status")
+        left = name in (*_NAMES[1:], "test", "status") or name in asked
         table.add_column(
-            heading,
+            Text(one_line(heading)),
             justify="left" if left else "right",
             overflow="fold",
-            min_width=None if name == "status" else room[name],
+            min_width=None if name == "status" else room[name] - GAP,
         )
     for row in rows:
         table.add_row(*(Text(one_line(row.get(name, "–"))) for name in columns))

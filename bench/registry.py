@@ -23,7 +23,7 @@ import pluggy
 from bench import hookspecs
 from bench.errors import AmbiguousNameError, PluginError, UnknownNameError, UsageError
 from bench.records import ComponentRef
-from bench.specs import KINDS, UNFIT_FOR_NAMES, Component, Loss, Task
+from bench.specs import KINDS, UNFIT_FOR_NAMES, Component, Loss, Metric, Task
 from bench.text import did_you_mean, listing, one_line
 
 GROUP = "bench"
@@ -249,8 +249,9 @@ class Registry:
 
 
 def suits(offer: Offer, task: Task) -> bool:
-    """Return whether a component is of use for a task; only losses are choosy."""
-    return not isinstance(offer.component, Loss) or task in offer.component.tasks
+    """Return whether a component is of use for a task; losses and metrics are choosy."""
+    component = offer.component
+    return not isinstance(component, Loss | Metric) or task in component.tasks
 
 
 def load_registry() -> Registry:

@@ -11,6 +11,7 @@ from bench import comparison, stats
 from bench.answers import AnswerBook
 from bench.comparison import score_of
 from bench.records import COMPONENT_KINDS, OPTIONAL_KINDS, RunRecord, RunStatus
+from bench.scoring import Measured
 from bench.studies import StudyRecord, TrialState
 
 METRIC_NAMES = {"accuracy": "accuracy", "mean_average_precision": "mAP"}
@@ -90,6 +91,7 @@ class Row:
         metric: the name of the metric that ranks.
         score: the metric on test; its interval speaks of seeds with two or more, else of items.
         others: further metrics on test by name, means over seeds.
+        asked: metrics on test that somebody asked for, by the name that they used.
         noise: which noise the interval speaks of: `seeds` or `items`.
         n: test items of one run.
         shown_params: the params that tell this row from its neighbours, the optimizer's apart.
@@ -119,6 +121,7 @@ class Row:
     metric: str = "accuracy"
     score: stats.Interval | None = None
     others: dict[str, float] = field(default_factory=dict)
+    asked: dict[str, Measured] = field(default_factory=dict)
     noise: str = ""
     n: int = 0
     val_score: float | None = None
@@ -141,9 +144,9 @@ class Row:
     records: list[RunRecord] = field(default_factory=list, repr=False, compare=False)
 
     def to_plain(self) -> dict[str, Any]:
-        """Return all but the records, as plain data."""
+        """Return as plain data all but the records and what somebody asked for."""
         kept = {each.name: getattr(self, each.name) for each in fields(self)}
-        del kept["records"]
+        del kept["records"], kept["asked"]
         for name in ("score", "tuning"):
             kept[name] = asdict(kept[name]) if kept[name] is not None else None
         return kept
@@ -191,6 +194,10 @@ class Row:
             metrics[f"val_{self.metric}"] = {"mean": self.val_score, "n": self.val_n}
             metrics["log_loss"] = {"mean": self.log_loss, "n": self.n}
             metrics |= {name: {"mean": mean, "n": self.n} for name, mean in self.others.items()}
+            metrics |= {
+                name: {**asdict(found.interval), "n": self.n, "noise": found.noise}
+                for name, found in self.asked.items()
+            }
         first = ("rank", "tie_group", "dataset", "model", "weights", "optimizer")
         names = (*first, "params", "protocol")
         measured = ("train_seconds", "images_per_second", "latency_ms", "parameters", "flops")
@@ -295,8 +302,13 @@ def _tuning(records: Sequence[RunRecord], known: Mapping[str, StudyRecord]) -> T
 
 
 def in_order(rows: list[Row], by: str) -> list[Row]:
-    """Sort rows by a column, best first; rows without a value come last either way."""
-    value, descending = SORTS[by]
+    """Sort rows by a column, best first; rows without a value come last either way.
+
+    Args:
+        rows: of one block.
+        by: one of `SORTS`, or else the name of a further metric.
+    """
+    value, descending = SORTS.get(by) or _further(rows, by)
 
     def key(row: Row) -> tuple[bool, float, str, str]:
         number = value(row)
@@ -309,6 +321,18 @@ def in_order(rows: list[Row], by: str) -> list[Row]:
         )
 
     return sorted(rows, key=key)
+
+
+def _further(rows: Sequence[Row], name: str) -> tuple[Callable[[Row], Any], bool]:
+    """Return how rows are sorted by a metric that no column of every table holds."""
+    asked = [row.asked[name].metric for row in rows if name in row.asked]
+
+    def value(row: Row) -> float | None:
+        if name in row.asked:
+            return row.asked[name].interval.mean
+        return row.others.get(name)
+
+    return value, not (asked and asked[0].lower_is_better)
 
 
 def succeeded(row: Row) -> list[RunRecord]:

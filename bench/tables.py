@@ -5,12 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import math
+from collections.abc import Iterable
 from typing import Any
 
-from bench import files
+from bench import files, stats
 from bench.leaderboard import Block, Leaderboard
 from bench.records import canonical
 from bench.rows import METRIC_NAMES, Row, Tuning, percent
+from bench.scoring import Measured
 from bench.store import Store
 from bench.text import csv_cell, duration, markdown_cell
 
@@ -59,6 +61,7 @@ def headings(block: Block) -> dict[str, str]:
         if name == "val":
             others = dict.fromkeys(other for row in block.rows for other in row.others)
             result |= {other: COLUMN_NAMES.get(other, _spoken(other)) for other in others}
+            result |= {asked: asked for row in block.rows for asked in row.asked}
     return result
 
 
@@ -85,7 +88,16 @@ def cells(row: Row) -> dict[str, str]:
         "; ".join(row.errors) if row.errors else "ok",
     ]
     others = {name: f"{value:.1%}" for name, value in row.others.items()}
-    return {**dict(zip(HEADINGS, values, strict=True)), **others}
+    asked = {name: measured(found) for name, found in row.asked.items()}
+    return {**dict(zip(HEADINGS, values, strict=True)), **others, **asked}
+
+
+def measured(found: Measured) -> str:
+    """Return a metric with its interval: a share in percent, else as a number."""
+    interval = found.interval
+    if found.metric.bounds == (0, 1):
+        return percent(interval)
+    return f"{interval.mean:.3f} ({interval.low:.3f} to {interval.high:.3f})"
 
 
 def _tuning(tuning: Tuning) -> str:
@@ -167,7 +179,8 @@ def to_csv(board: Leaderboard) -> str:
     """Return one line for each row, numbers in full, text safe for spreadsheets."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(CSV_COLUMNS)
+    asked = [*dict.fromkeys(name for row in board.rows for name in row.asked)]
+    writer.writerow([*CSV_COLUMNS, *(csv_cell(name) for name in _asked_columns(asked))])
     for block in board.blocks:
         for row in block.rows:
             score = row.score
@@ -181,8 +194,17 @@ def to_csv(board: Leaderboard) -> str:
                 **_tuning_columns(row),
                 "errors": "; ".join(row.errors),
             }
-            writer.writerow([_csv_value(values[name]) for name in CSV_COLUMNS])
+            plain = [values[name] for name in CSV_COLUMNS]
+            for name in asked:
+                found = row.asked.get(name)
+                interval = found.interval if found else stats.Interval(*3 * [math.nan])
+                plain += [interval.mean, interval.low, interval.high]
+            writer.writerow([_csv_value(value) for value in plain])
     return buffer.getvalue()
+
+
+def _asked_columns(names: Iterable[str]) -> list[str]:
+    return [column for name in names for column in (name, f"{name}_low", f"{name}_high")]
 
 
 def _tuning_columns(row: Row) -> dict[str, Any]:
@@ -214,6 +236,13 @@ def footnote(block: Block) -> str:
     if block.gap is not None:
         text += f". Gaps under about {100 * block.gap:.1f} points are beyond this test set"
         text += " with one seed."
+    if any(found.noise == "items" for row in ranked for found in row.asked.values()):
+        text += " Of further metrics that are no share of the items, the interval over items comes"
+        text += " from a standard error, bootstrapped where the metric is no mean."
+    if block.sort != "score":
+        text += (
+            f" Sorted by {block.sort}; ranks are those of the test {METRIC_NAMES[block.metric]}."
+        )
     if any(row.shared for row in ranked):
         text += " ~ Runs that shared their device: do not compare their times."
     return text

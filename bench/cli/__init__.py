@@ -24,6 +24,10 @@ COMMANDS = {
         "bench.cli.show",
         "Show one run: settings, metrics, curves, environment; or one study.",
     ),
+    "threshold": (
+        "bench.cli.threshold",
+        "Choose on val from which probability a class is said; report on test.",
+    ),
     "why": ("bench.cli.why", "Say why a run would or would not be reused."),
     "clean": ("bench.cli.clean", "Remove stored datasets that can be made again."),
     "plugins": ("bench.cli.plugins", "List plugins, and why one could not be loaded."),

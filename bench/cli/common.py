@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +62,28 @@ def print_columns(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> Non
     for row in table:
         cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
         click.echo("  ".join(cells).rstrip())
+
+
+def print_table(
+    headings: Sequence[str], rows: Iterable[Sequence[str]], right: Collection[str] = ()
+) -> None:
+    """Print an indented table with its headings, cut to what a line can hold.
+
+    Args:
+        headings: of the columns.
+        rows: a cell for each column.
+        right: the columns that are aligned to the right, as counts are.
+    """
+    from bench.text import one_line
+
+    table = [[one_line(cell, 40) for cell in row] for row in (headings, *rows)]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    for row in table:
+        cells = (
+            cell.rjust(width) if heading in right else cell.ljust(width)
+            for heading, cell, width in zip(headings, row, widths, strict=True)
+        )
+        click.echo("  " + "  ".join(cells).rstrip())
 
 
 def complete_names(kind: str) -> Callable[[click.Context, click.Parameter, str], list[str]]:

@@ -25,6 +25,7 @@ _COMPLETIONS = {
     "schedule": "schedule",
     "loss": "loss",
     "augmentation": "augmentation",
+    "metrics": "metric",
 }
 _KEYED = {"set": "NAME.PARAM=V1,V2", "space": "NAME.PARAM=LOW..HIGH"}
 _FLAGS = ("deterministic", "rerun", "fail_fast", "offline", "pretrained")

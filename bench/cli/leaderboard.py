@@ -2,16 +2,38 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
-from bench import latex, leaderboard, rankings, rows, tables
-from bench.cli.common import print_json, print_warnings, results_option
+from bench import comparison, latex, leaderboard, rankings, rows, scoring, tables
+from bench.answers import AnswerBook
+from bench.cli.common import (
+    complete_names,
+    print_json,
+    print_warnings,
+    registry_with_warnings,
+    results_option,
+)
+from bench.errors import UnknownNameError
+from bench.leaderboard import Leaderboard
+from bench.records import RunRecord
+from bench.registry import load_registry
+from bench.specs import Metric
 from bench.store import Store
+from bench.text import did_you_mean, listing
 
 FORMATS = ("table", "md", "csv", "tex", "json")
 TOP = 100
+LEVEL = re.compile(r"accuracy_level_\d+")
+"""The metrics of a tree, which rows show unasked."""
+
+
+def _complete_sort(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    names = [*rows.SORTS, *load_registry().names(Metric.kind)]
+    return [name for name in names if name.startswith(incomplete)]
 
 
 @click.command("leaderboard")
@@ -19,10 +41,20 @@ TOP = 100
 @click.option("--format", "form", type=click.Choice(FORMATS), default="table", help="How to print.")
 @click.option(
     "--sort",
-    type=click.Choice(list(rows.SORTS)),
     default="score",
     show_default=True,
-    help="Column to order rows by; ranks stay those of the test score.",
+    metavar="COLUMN|METRIC",
+    shell_complete=_complete_sort,
+    help=f"What to order rows by, best first; ranks stay those of the test score. Any metric, or "
+    f"{', '.join(rows.SORTS)}.",
+)
+@click.option(
+    "--metrics",
+    default="",
+    metavar="NAMES",
+    shell_complete=complete_names("metric"),
+    help="Metrics to show besides, computed from stored predictions; params after a colon: "
+    "f1_macro,ece:bins=20. `bench list metrics` shows them.",
 )
 @click.option(
     "--top",
@@ -40,16 +72,17 @@ TOP = 100
     help="Draw curves, rankings and searched learning rates into this folder as well, PNG and SVG.",
 )
 def command(
-    results: Path, form: str, sort: str, top: int, as_json: bool, figures: Path | None
+    results: Path,
+    form: str,
+    sort: str,
+    metrics: str,
+    top: int,
+    as_json: bool,
+    figures: Path | None,
 ) -> None:
     """Rank what is stored in a results folder, within one dataset and protocol each."""
     store = Store(results)
-    # Pictures show the curves of runs, so they need more than what the index keeps.
-    drawn = figures is not None
-    board = (
-        leaderboard.build(store.records(), store, sort) if drawn else rankings.stored(store, sort)
-    )
-    print_warnings(store.warnings)
+    board = _board(store, sort, metrics, with_records=figures is not None)
     if as_json or form == "json":
         print_json(board.to_dict())
     elif form == "md":
@@ -66,7 +99,52 @@ def command(
         _draw(board, store, figures)
 
 
-def _draw(board: leaderboard.Leaderboard, store: Store, folder: Path) -> None:
+def _board(store: Store, sort: str, metrics: str, *, with_records: bool) -> Leaderboard:
+    """Return the leaderboard of a store; print what could not be read or computed.
+
+    Pictures and further metrics want the records; the rest is what the index keeps.
+    """
+    if sort in rows.SORTS and not metrics and not with_records:
+        board = rankings.stored(store, sort)
+        print_warnings(store.warnings)
+        return board
+    records = store.records()
+    scorer = _scorer(metrics, sort, records, store)
+    board = leaderboard.build(records, store, sort, scorer)
+    print_warnings([*store.warnings, *(scorer.notes if scorer else ())])
+    return board
+
+
+def _scorer(
+    names: str, sort: str, records: Sequence[RunRecord], store: Store
+) -> scoring.Scorer | None:
+    """Return what computes the metrics that are wanted, that of the order among them.
+
+    Raises:
+        UnknownNameError: there is no such metric or column.
+        UsageError: one suits no run.
+    """
+    asked = [name.strip() for name in names.split(",") if name.strip()]
+    stored = {name for record in records for name in record.metrics.get("test", {})}
+    is_shown = sort in rows.SORTS or (LEVEL.fullmatch(sort) and sort in stored)
+    if not is_shown and sort not in asked:
+        asked.append(sort)
+    if not asked:
+        return None
+    registry = registry_with_warnings()
+    columns = [*rows.SORTS, *registry.names(Metric.kind)]
+    if asked[-1] == sort and re.split("[:@]", sort)[0] not in columns:
+        hint = did_you_mean(sort, columns)
+        raise UnknownNameError(
+            f"--sort: there is no column and no metric `{sort}`{hint}; columns are "
+            f"{listing(rows.SORTS)}, and `bench list metrics` shows the metrics"
+        )
+    scorer = scoring.Scorer(scoring.choose(asked, registry), AnswerBook(store), store)
+    scorer.check_suits(record for record in records if comparison.is_scored(record))
+    return scorer
+
+
+def _draw(board: Leaderboard, store: Store, folder: Path) -> None:
     """Write pictures and say so on stderr, since stdout may be JSON."""
     from bench import figures, rate_series, series, studies
 

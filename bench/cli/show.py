@@ -11,12 +11,14 @@ from typing import Any
 import click
 
 from bench import studies
+from bench.answers import AnswerBook
+from bench.cli import class_tables
 from bench.cli.common import json_option, print_columns, print_json, print_warnings, results_option
 from bench.cli.curve_tables import Curves, Target
 from bench.curves import parse_target
 from bench.errors import UnknownNameError, UsageError
 from bench.protocol import is_in_use
-from bench.records import RunRecord
+from bench.records import RunRecord, RunStatus
 from bench.store import Store
 from bench.studies import StudyRecord
 from bench.text import byte_size, duration, listing, one_line
@@ -36,6 +38,11 @@ WIDTH = 100
     help="Of a run: say when val first reached this accuracy, or loss:VALUE, or score:VALUE.",
 )
 @click.option(
+    "--split",
+    type=click.Choice(("val", "test")),
+    help="Of a run: which predictions the table of classes is made from; test where there are any.",
+)
+@click.option(
     "--figures",
     type=click.Path(path_type=Path, file_okay=False),
     metavar="FOLDER",
@@ -44,7 +51,12 @@ WIDTH = 100
 @results_option
 @json_option
 def command(
-    name: str, targets: tuple[str, ...], figures: Path | None, results: Path, as_json: bool
+    name: str,
+    targets: tuple[str, ...],
+    split: str | None,
+    figures: Path | None,
+    results: Path,
+    as_json: bool,
 ) -> None:
     """Show one run: settings, metrics, curves, environment; or a study and its trials.
 
@@ -60,10 +72,11 @@ def command(
             raise UsageError("`--figures` is for studies; of runs, see `bench leaderboard`")
         record = _run(store, name, bool(found))
         print_warnings([*warnings, *store.warnings])
-        _show_run(store, record, wanted, as_json=as_json)
+        _show_run(store, record, wanted, split, as_json=as_json)
         return
-    if wanted:
-        raise UsageError(f"`--target` is for runs, and `{name}` is a study")
+    if wanted or split:
+        option = "--target" if wanted else "--split"
+        raise UsageError(f"`{option}` is for runs, and `{name}` is a study")
     same = store.ids(name)
     if same and name not in (study.name, study.label):
         raise UnknownNameError(
@@ -121,17 +134,31 @@ def _show_study(study: StudyRecord, folder: Path | None, *, as_json: bool) -> No
         click.echo(f"drew `{path}`", err=True)
 
 
-def _show_run(store: Store, record: RunRecord, wanted: Sequence[Target], *, as_json: bool) -> None:
+def _show_run(
+    store: Store,
+    record: RunRecord,
+    wanted: Sequence[Target],
+    split: str | None,
+    *,
+    as_json: bool,
+) -> None:
     folder = store.folder(record.id)
     curves = Curves.read(folder, record)
+    # A trial is handed no test split.
+    split = split or ("test" if "test" in record.metrics else "val")
+    answers = AnswerBook(store).of(record, split)
     if as_json:
         files = sorted(str(path) for path in folder.iterdir())
-        print_json({**record.to_dict(), **curves.to_dict(wanted), "files": files})
+        classes = class_tables.to_dict(answers, split)
+        print_json(
+            {**record.to_dict(), **curves.to_dict(wanted), "classes": classes, "files": files}
+        )
         return
     _print_record(record)
-    for split, metrics in record.metrics.items():
-        if isinstance(metrics.get("per_class"), dict):
-            _print_classes(split, metrics["per_class"])
+    if answers is not None:
+        class_tables.print_classes(answers, split)
+    elif record.status is RunStatus.OK:
+        click.echo(f"\nno table of classes: it has no {split} predictions that can be read")
     curves.print(wanted)
     click.echo(f"\nfiles in {folder}")
     for path in sorted(folder.iterdir()):
@@ -180,20 +207,6 @@ def _wrapped(name: str, text: str) -> list[tuple[str, str]]:
 def _numbers(metrics: Any) -> str:
     plain = {name: value for name, value in metrics.items() if not isinstance(value, dict)}
     return ", ".join(f"{name} {_value(value)}" for name, value in plain.items())
-
-
-def _print_classes(split: str, table: dict[str, dict[str, Any]]) -> None:
-    """Print what a split says of each class, aligned."""
-    columns = list(next(iter(table.values()), {}))
-    rows = [["class", *(column.replace("_", " ") for column in columns)]]
-    rows += [
-        [one_line(name, 40), *(_value(v) for v in row.values())] for name, row in table.items()
-    ]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    click.echo(f"\n{split}, by class")
-    for name, *values in rows:
-        cells = [v.rjust(width) for v, width in zip(values, widths[1:], strict=True)]
-        click.echo("  " + "  ".join([name.ljust(widths[0]), *cells]))
 
 
 def _measured(name: str, value: Any) -> tuple[str, str]:

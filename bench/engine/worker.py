@@ -329,6 +329,7 @@ def _environment(
         "selected_by": job.selection.by(data.question.task),
         "train_loss_is_log_loss": _is_log_loss(job, data),
         "classes": list(data.question.classes),
+        **({"taxonomy": [list(path) for path in tree]} if (tree := data.question.taxonomy) else {}),
         "threshold": threshold,
         "train_items": len(data.train),
         **{f"{split}_split": origin for split, origin in data.origins.items()},

@@ -18,6 +18,7 @@ from bench.specs.data import (
     Task,
 )
 from bench.specs.execution import Executor, ExecutorSession
+from bench.specs.metrics import Answers, Metric
 from bench.specs.models import Model, ModelHints, Origin, Preprocessing, Weights
 from bench.specs.training import Augmentation, Loss, Optimizer, Schedule
 
@@ -25,6 +26,7 @@ __all__ = [
     "KINDS",
     "SINGLE_LABEL",
     "UNFIT_FOR_NAMES",
+    "Answers",
     "Augmentation",
     "Component",
     "Dataset",
@@ -34,6 +36,7 @@ __all__ = [
     "Files",
     "ImageKind",
     "Loss",
+    "Metric",
     "Model",
     "ModelHints",
     "Optimizer",
@@ -47,6 +50,9 @@ __all__ = [
 
 KINDS: dict[str, type[Component]] = {
     spec.kind: spec
-    for spec in (Dataset, Model, Weights, Optimizer, Schedule, Loss, Augmentation, Executor)
+    for spec in (
+        *(Dataset, Model, Weights, Optimizer, Schedule, Loss, Augmentation),
+        *(Metric, Executor),
+    )
 }
 """Every kind of component, in the order in which listings show them."""
