@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import zipfile
+import zlib
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -82,5 +84,5 @@ class AnswerBook:
                     stored[f"{split}_predicted"][order],
                     stored[name][order] if name in stored else None,
                 )
-        except (OSError, ValueError, KeyError, EOFError):
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
             return None

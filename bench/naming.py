@@ -31,8 +31,10 @@ def tell_apart(rows: list[Row]) -> None:
             _show(row, {kind: params}, [other.params for other in alike])
         for name in row.pinned:
             row.shown_params[name] = row.protocol[name]
+        row.shown_params |= row.draw
         if row.devices > 1:
             row.shown_params["devices"] = row.devices
+    _spare_digests([row for row in rows if row.members])
 
 
 def _asked(row: Row) -> Mapping[str, Mapping[str, Any]]:
@@ -60,6 +62,17 @@ def _show(
                 row.shown_optimizer_params[name] = value
             else:
                 row.shown_params[name if kind == "model" else f"{kind}.{name}"] = value
+
+
+def _spare_digests(rows: Sequence[Row]) -> None:
+    """Leave out the digest of an ensemble's methods where the rest tells it from others."""
+    said = [{k: v for k, v in row.shown_params.items() if k != "methods"} for row in rows]
+    alike = [
+        (row.model, row.optimizer, row.members, rest) for row, rest in zip(rows, said, strict=True)
+    ]
+    for row, rest, own in zip(rows, said, alike, strict=True):
+        if alike.count(own) == 1:
+            row.shown_params = rest
 
 
 def _mark(rows: Sequence[Row]) -> None:
