@@ -262,8 +262,8 @@ def row_of(
     row.images_per_second = _mean(record.timing.get("images_per_second") for record in ok)
     row.latency_ms = _mean(record.profile.get("latency_ms") for record in ok)
     row.shared = any(record.environment.get("shared_device") for record in ok)
-    row.parameters = first.profile.get("parameters")
-    row.flops = first.profile.get("flops")
+    row.parameters = _whole(record.profile.get("parameters") for record in ok)
+    row.flops = _whole(record.profile.get("flops") for record in ok)
     row.input_size = first.profile.get("input_size")
     return row
 
@@ -357,6 +357,12 @@ def _detailed(name: str, params: dict[str, Any], mark: str = "") -> str:
 
 def _told(params: Mapping[str, Any]) -> list[str]:
     return [f"{key}={value}" for key, value in params.items()]
+
+
+def _whole(values: Iterable[Any]) -> int | None:
+    """Return what all runs of a method have; of ensembles, whose members may differ, the mean."""
+    mean = _mean(values)
+    return None if mean is None else round(mean)
 
 
 def _mean(values: Iterable[Any]) -> float | None:
