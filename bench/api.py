@@ -17,7 +17,7 @@ from bench.leaderboard import Leaderboard
 from bench.plan import Plan, plan
 from bench.records import RunRecord, RunSpec, RunStatus
 from bench.registry import Registry, load_registry
-from bench.runner import Observer, Outcome, Runner
+from bench.runner import Observer, Outcome, Runner, Tuning
 from bench.store import Store
 from bench.studies import StudyRecord
 
@@ -94,11 +94,21 @@ def execute(
     what: Plan,
     planned: list[PlannedRun],
     observer: Observer,
+    further: Tuning | None = None,
 ) -> Result:
-    """Carry out a plan, write the leaderboard files and return the experiment's own results."""
+    """Carry out a plan, write the leaderboard files and return the experiment's own results.
+
+    Args:
+        config: what was asked for.
+        registry: what the plugins offer.
+        what: the plan.
+        planned: its runs, with what is known of each.
+        observer: is told how it goes.
+        further: runs that follow from how these end; those of tuning by default.
+    """
     store = Store(config.results)
     tuner = _tuner(config, registry, store, observer.message) if config.tune else None
-    runner = Runner(config, what.executor, registry, store, observer, tuner)
+    runner = Runner(config, what.executor, registry, store, observer, further or tuner)
     registry.manager.register(observer, name="console")
     try:
         outcome: Outcome = runner.run(planned)

@@ -46,6 +46,12 @@ class ExperimentConfig(BaseModel):
     )
     pretrained: bool = Field(False, description="short for `weights` with `pretrained`")
     seeds: int = Field(1, ge=1, description="runs of every cell, with seeds 0, 1, 2, ...")
+    resample: Literal["bootstrap", "weights"] | None = Field(
+        None,
+        description="draw the items of every epoch from train: `bootstrap`, those of one sample "
+        "with replacement, by the seed; `weights`, by item weights, equal ones in the first round "
+        "of boosting, with predictions on train kept",
+    )
     set: dict[str, tuple[Any, ...]] = Field(
         default_factory=dict, description="override a param or protocol field; commas make a grid"
     )

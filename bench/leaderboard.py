@@ -14,7 +14,7 @@ from typing import Any
 from bench import comparison, stats, studies
 from bench.answers import AnswerBook
 from bench.naming import tell_apart
-from bench.records import Purpose, RunRecord, RunStatus, canonical
+from bench.records import SEEDED, Purpose, RunRecord, RunStatus, canonical
 from bench.rows import METRIC_NAMES, Row, in_order, percent, row_of, succeeded
 from bench.scoring import Scorer
 from bench.store import Store
@@ -114,10 +114,8 @@ def blocks_of(
     """
     known = {study.id: study for study in found}
     blocks: dict[str, list[list[RunRecord]]] = {}
-    for runs in _current(records):
-        if _is_superseded(runs[0], known):
-            continue
-        blocks.setdefault(_block_key(runs[0]), []).append(runs)
+    for runs in current(records, known):
+        blocks.setdefault(canonical(block_of(runs[0])), []).append(runs)
     book = AnswerBook(store)
     result = []
     scorer = scorer or Scorer((), book, store)
@@ -148,8 +146,15 @@ def compare(a: Row, b: Row, book: AnswerBook) -> stats.Difference:
     return comparison.compare(succeeded(a), succeeded(b), book)
 
 
-def _current(records: Iterable[RunRecord]) -> list[list[RunRecord]]:
-    """Return the final runs of each method that were made in the same, latest circumstances."""
+def current(
+    records: Iterable[RunRecord], known: Mapping[str, StudyRecord]
+) -> list[list[RunRecord]]:
+    """Return the final runs of each method that were made in the same, latest circumstances.
+
+    Args:
+        records: oldest first.
+        known: studies by id; what one had chosen before it went on is left out.
+    """
     cells: dict[tuple[str, str], dict[str, list[RunRecord]]] = {}
     found_later = set()
     for record in records:
@@ -162,7 +167,7 @@ def _current(records: Iterable[RunRecord]) -> list[list[RunRecord]]:
             cells.setdefault(place, {}).setdefault(content or unknown, []).append(record)
             if content:
                 found_later.add((place, unknown))
-    current = []
+    result = []
     for place, contents in cells.items():
         # A dataset that could not be loaded once has no content; what was found later counts.
         for content in [each for each in contents if (place, each) in found_later]:
@@ -171,8 +176,8 @@ def _current(records: Iterable[RunRecord]) -> list[list[RunRecord]]:
         # An interrupted run says nothing against what was finished before it.
         telling = [r for r in runs if r.status is not RunStatus.INTERRUPTED] or runs
         version = _circumstances(telling[-1])
-        current.append([record for record in runs if _circumstances(record) == version])
-    return current
+        result.append([record for record in runs if _circumstances(record) == version])
+    return [runs for runs in result if not _is_superseded(runs[0], known)]
 
 
 def _is_superseded(record: RunRecord, known: Mapping[str, StudyRecord]) -> bool:
@@ -182,15 +187,23 @@ def _is_superseded(record: RunRecord, known: Mapping[str, StudyRecord]) -> bool:
     return study is not None and study.over and told["trial"] not in study.best
 
 
+def circumstances_of(record: RunRecord) -> dict[str, Any]:
+    """Return the part of a run's key that all runs of its method share, code and versions."""
+    return {name: value for name, value in record.spec.key.items() if name not in SEEDED}
+
+
 def _circumstances(record: RunRecord) -> str:
-    """Return the run's key without its seed."""
-    return canonical({name: value for name, value in record.spec.key.items() if name != "seed"})
+    """Return the run's key without what differs from seed to seed."""
+    return canonical(circumstances_of(record))
 
 
-def _block_key(record: RunRecord) -> str:
-    """Return what runs must have in common to be ranked together."""
-    content = record.spec.key.get("dataset", {}).get("fingerprint")
-    return canonical([record.spec.contest, content])
+def block_of(record: RunRecord) -> dict[str, Any]:
+    """Return what runs must have in common to be ranked together, by field."""
+    spec = record.spec
+    content = spec.key.get("dataset", {}).get("fingerprint")
+    # A component that pins a field belongs beside those that leave it as the user wants it.
+    asked = {**spec.protocol, **spec.pinned}
+    return {"dataset": spec.dataset.name, "content": content, **asked, "mode": str(spec.mode)}
 
 
 def _rank(rows: list[Row], book: AnswerBook) -> None:

@@ -27,8 +27,10 @@ def tell_apart(rows: list[Row]) -> None:
     for row in plain:
         for name in row.pinned:
             row.shown_params[name] = row.protocol[name]
+        row.shown_params |= row.draw
         if row.devices > 1:
             row.shown_params["devices"] = row.devices
+    _spare_digests([row for row in rows if row.members])
 
 
 def _asked(row: Row) -> Mapping[str, Mapping[str, Any]]:
@@ -67,6 +69,17 @@ def _differing(params: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return the names of which not all have the same value, in the order of their appearance."""
     names = dict.fromkeys(name for each in params for name in each)
     return [name for name in names if len({canonical(each.get(name)) for each in params}) > 1]
+
+
+def _spare_digests(rows: Sequence[Row]) -> None:
+    """Leave out the digest of an ensemble's methods where the rest tells it from others."""
+    said = [{k: v for k, v in row.shown_params.items() if k != "methods"} for row in rows]
+    alike = [
+        (row.model, row.optimizer, row.members, rest) for row, rest in zip(rows, said, strict=True)
+    ]
+    for row, rest, own in zip(rows, said, alike, strict=True):
+        if alike.count(own) == 1:
+            row.shown_params = rest
 
 
 def _mark(rows: Sequence[Row]) -> None:

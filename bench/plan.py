@@ -102,6 +102,7 @@ def plan(config: ExperimentConfig, registry: Registry) -> Plan:
                             image_size=image_size(protocol, model[0], start),
                             interpolation=interpolation(protocol, start),
                             placement=config.placement,
+                            draw=draw_of(config),
                         )
                         # A grid over a pinned field gives the same run more than once.
                         specs.setdefault(f"{spec.cell} {seed}", spec)
@@ -109,6 +110,14 @@ def plan(config: ExperimentConfig, registry: Registry) -> Plan:
     given = {*config.protocol, *overrides.protocol}
     check_in_use(given, [spec.settings for spec in specs.values()])
     return Plan(list(specs.values()), executors[0])
+
+
+def draw_of(config: ExperimentConfig) -> dict[str, Any]:
+    """Return how the items of an epoch are drawn, as `RunSpec.draw` holds it."""
+    if config.resample is None:
+        return {}
+    first = {"round": 1} if config.resample == "weights" else {}
+    return {"resample": config.resample, **first}
 
 
 @dataclass(frozen=True)

@@ -101,6 +101,8 @@ def complete(
         "engine": engine_source(),
         "libraries": {name: library_version(name) for name in LIBRARIES},
         **spec.tuning,
+        **spec.drawing,
+        **({"item_weights": spec.draw["weights"]} if "weights" in spec.draw else {}),
     }
     return dataclasses.replace(spec, key=key)
 

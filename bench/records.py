@@ -66,7 +66,9 @@ COMPONENT_KINDS = ("dataset", "model", "optimizer", "schedule", "loss", "augment
 OPTIONAL_KINDS = ("weights",)
 _PLACES = ("data_dir", "exclude", "image_size", "interpolation", "placement", "files", "origin")
 _TUNING = ("until", "tuned")
-_PARTS = ("members",)
+_PARTS = ("members", "draw")
+SEEDED = ("seed", "members", "item_weights")
+"""The parts of a key that differ between the runs of one method, seed by seed."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,10 @@ class RunSpec:
             to its end. `paused_at` sets it, so that the last part of a run is the run itself.
         tuned: the `study` that chose the params, and the `trial` in it; of a trial itself likewise.
         members: ids of the runs that an ensemble is made of; empty for what is trained itself.
+        draw: how an epoch's items are drawn from train; empty where each comes once. `resample` is
+            `bootstrap`, the counts of a bootstrap sample, or `weights`, item weights, which are
+            equal unless `weights` gives the digest of others and `file` says where they lie;
+            `round` is that of boosting, from 1.
         key: all that can change the result (see `bench.provenance`); empty until the dataset's
             fingerprint and the device's name are known.
     """
@@ -120,6 +126,7 @@ class RunSpec:
     until: int | None = None
     tuned: Mapping[str, Any] = field(default_factory=dict)
     members: tuple[str, ...] = ()
+    draw: Mapping[str, Any] = field(default_factory=dict)
     key: Mapping[str, Any] = field(default_factory=dict)
 
     @functools.cached_property
@@ -208,7 +215,8 @@ class RunSpec:
     @property
     def _circumstances(self) -> tuple[Any, ...]:
         usual = (dict(self.protocol), self.purpose, self.mode, self.device, self.devices)
-        return (*usual, self.tuning) if self.tuning else usual
+        unusual = {**self.tuning, **self.drawing}
+        return (*usual, unusual) if unusual else usual
 
     @property
     def tuning(self) -> dict[str, Any]:
@@ -220,6 +228,20 @@ class RunSpec:
         paused = {} if self.until is None else {"until": self.until}
         chosen = self.tuned and self.purpose is Purpose.FINAL
         return {**paused, **({"tuned": self.tuned["study"]} if chosen else {})}
+
+    @property
+    def drawing(self) -> dict[str, Any]:
+        """What the drawing of items adds to a run's identity; nothing where each comes once.
+
+        Item weights themselves follow from the seed, as the items of a bootstrap sample do.
+        """
+        counted = {name: self.draw[name] for name in ("resample", "round") if name in self.draw}
+        return {"draw": counted} if counted else {}
+
+    @property
+    def predicts_train(self) -> bool:
+        """Whether the worker keeps predictions on train: the next item weights are made of them."""
+        return "round" in self.draw
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -247,11 +269,17 @@ class RunSpec:
             which = f"trial {self.tuned.get('trial', '?')}"
         elif self.tuned:
             which = f"tuned, {which}"
+        if self.draw:
+            which = f"{_drawn(self.draw)}, {which}"
         return " · ".join((self.dataset.name, self.model_label, self.optimizer.name, which))
 
     @property
     def role(self) -> str:
         """What listings say of a run that is no ordinary final one; empty for one that is."""
+        if self.members:
+            return f"ensemble of {len(self.members)} runs"
+        if self.draw:
+            return _drawn(self.draw)
         if self.tuned:
             return f"tuned by study {self.tuned['study']}, trial {self.tuned['trial']}"
         paused = f"paused after epoch {self.until} of {self.protocol['epochs']}"
@@ -440,6 +468,11 @@ class RunRecord:
         if not record.spec.key or record.id != data.get("id"):
             raise StoreError("its id does not fit its key")
         return record
+
+
+def _drawn(draw: Mapping[str, Any]) -> str:
+    """Return how listings say which items a run was trained on."""
+    return f"round {draw['round']} of boosting" if "round" in draw else f"{draw['resample']} sample"
 
 
 def _known(data: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:

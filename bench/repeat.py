@@ -42,6 +42,7 @@ def command_of(spec: RunSpec, registry: Registry, seeds: int = 1) -> str:
         words += [f"--{name.replace('_', '-')}", _flag(value)]
     words += ["--seeds", str(seeds)] if seeds > 1 else []
     words += ["--deterministic"] if spec.mode is Mode.DETERMINISTIC else []
+    words += ["--resample", spec.draw["resample"]] if spec.draw else []
     words += ["--devices", str(spec.devices)] if spec.devices > 1 else []
     words += ["--data-dir", spec.data_dir] if spec.data_dir else []
     words += ["--exclude", spec.exclude] if spec.exclude else []

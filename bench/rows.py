@@ -98,6 +98,9 @@ class Row:
         errors: one line for each run that failed, with its status.
         tuning: the search that its params come from, or that found nothing better; None where
             none was made.
+        draw: how items are drawn from train; empty where each comes once an epoch.
+        members: how many runs an ensemble combines, each number that its seeds have; else empty.
+        val_is: what is special about an ensemble's val score (see `bench.combining`).
         mark: what tells a tuned row from the one with default params, and from other tuned ones.
         runs: ids of its runs.
         content: the fingerprint of the dataset; empty where it is not known.
@@ -138,6 +141,9 @@ class Row:
     shown_params: dict[str, Any] = field(default_factory=dict)
     shown_optimizer_params: dict[str, Any] = field(default_factory=dict)
     tuning: Tuning | None = None
+    draw: dict[str, Any] = field(default_factory=dict)
+    members: tuple[int, ...] = ()
+    val_is: str = ""
     mark: str = ""
     runs: list[str] = field(default_factory=list)
     content: str = ""
@@ -172,7 +178,11 @@ class Row:
     def name(self) -> str:
         """The model, what it starts from, and the params and pins that tell the row from others."""
         model = f"{self.model} from {self.weights}" if self.weights else self.model
-        return _detailed(model, self.shown_params)
+        if not self.members:
+            return _detailed(model, self.shown_params)
+        fewest, most = self.members[0], self.members[-1]
+        count = str(most) if fewest == most else f"{fewest} to {most}"
+        return _detailed(model, {}, ", ".join([f"{count} members", *_told(self.shown_params)]))
 
     @property
     def optimizer_name(self) -> str:
@@ -207,6 +217,8 @@ class Row:
             "tuned": self.is_tuned,
             "trials": self.tuning.trials if self.tuning else 0,
             "tuning": self.tuning.to_dict() if self.tuning else None,
+            "members": max(self.members, default=None),
+            "val_is": self.val_is or None,
             "seeds": self.seeds,
             "failed": self.failed,
             "metrics": metrics,
@@ -267,6 +279,9 @@ def row_of(
         records=records,
         errors=_errors(records),
         tuning=_tuning(records, known or {}),
+        draw=dict(spec.drawing.get("draw", {})),
+        members=_members(records),
+        val_is=_val_is(first),
     )
     if not ok:
         return row
@@ -281,8 +296,8 @@ def row_of(
     row.images_per_second = _mean(record.timing.get("images_per_second") for record in ok)
     row.latency_ms = _mean(record.profile.get("latency_ms") for record in ok)
     row.shared = any(record.environment.get("shared_device") for record in ok)
-    row.parameters = first.profile.get("parameters")
-    row.flops = first.profile.get("flops")
+    row.parameters = _whole(record.profile.get("parameters") for record in ok)
+    row.flops = _whole(record.profile.get("flops") for record in ok)
     row.input_size = first.profile.get("input_size")
     return row
 
@@ -299,6 +314,25 @@ def _tuning(records: Sequence[RunRecord], known: Mapping[str, StudyRecord]) -> T
             if trial == 0 and ids & {*finals}:
                 return Tuning.of(study, trial)
     return None
+
+
+def _members(records: Sequence[RunRecord]) -> tuple[int, ...]:
+    """Return how many runs the ensembles of a row combine, ascending; none for trained runs."""
+    used = set()
+    for record in records:
+        if record.spec.members:
+            told = _ensemble(record).get("members")
+            used.add(told if isinstance(told, int) else len(record.spec.members))
+    return tuple(sorted(used))
+
+
+def _val_is(record: RunRecord) -> str:
+    return str(_ensemble(record).get("val", "")) if record.spec.members else ""
+
+
+def _ensemble(record: RunRecord) -> Mapping[str, Any]:
+    told = record.environment.get("ensemble")
+    return told if isinstance(told, Mapping) else {}
 
 
 def in_order(rows: list[Row], by: str) -> list[Row]:
@@ -367,9 +401,19 @@ def _others(records: list[RunRecord], metric: str) -> dict[str, float]:
 
 
 def _detailed(name: str, params: dict[str, Any], mark: str = "") -> str:
-    told = [f"{key}={value}" for key, value in params.items()]
+    told = _told(params)
     details = ", ".join([*told, mark] if mark else told)
     return f"{name} ({details})" if details else name
+
+
+def _told(params: Mapping[str, Any]) -> list[str]:
+    return [f"{key}={value}" for key, value in params.items()]
+
+
+def _whole(values: Iterable[Any]) -> int | None:
+    """Return what all runs of a method have; of ensembles, whose members may differ, the mean."""
+    mean = _mean(values)
+    return None if mean is None else round(mean)
 
 
 def _mean(values: Iterable[Any]) -> float | None:

@@ -257,6 +257,13 @@ class Runner:
                 supplies.append(self._tuning.begin(sound, self))
             self._dispatcher.work(InTurn(*supplies))
 
+    def ended(self, spec: RunSpec) -> RunRecord | None:
+        """Return the record of a run with which nothing is left to do here; None while there is."""
+        if spec.id in self._records:
+            return self._records[spec.id]
+        finished = not self._config.rerun and self._finished_before(spec)
+        return self._store.read(spec.id) if finished else None
+
     def finals(self, specs: Sequence[RunSpec]) -> None:
         """Count runs that were found only meanwhile among those of the experiment."""
         known = {spec.id for spec in self._specs}

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from bench import files, stats
+from bench.combining import SELECTED
 from bench.leaderboard import Block, Leaderboard
 from bench.records import canonical
 from bench.rows import METRIC_NAMES, Row, Tuning, percent
@@ -79,8 +80,10 @@ def cells(row: Row) -> dict[str, str]:
         percent(row.score) if row.score else "–",
         f"{row.n:,}" if row.n else "–",
         str(row.seeds),
-        _tuning(row.tuning) if row.tuning else "default",
-        f"{row.val_score:.1%}" if row.val_score is not None else "–",
+        _tuning(row.tuning) if row.tuning else "–" if row.members else "default",
+        f"{row.val_score:.1%}{'*' if row.val_is == SELECTED else ''}"
+        if row.val_score is not None
+        else "–",
         f"{about}{row.train_seconds:.1f}" if row.train_seconds is not None else "–",
         f"{about}{row.images_per_second:,.0f}" if row.images_per_second is not None else "–",
         count(row.parameters) if row.parameters is not None else "–",
@@ -153,6 +156,7 @@ CSV_COLUMNS = (
     "score_high",
     "n",
     "noise",
+    "members",
     "seeds",
     "failed",
     "val_score",
@@ -188,6 +192,7 @@ def to_csv(board: Leaderboard) -> str:
                 **{name: getattr(row, name, None) for name in CSV_COLUMNS},
                 "block": block.title,
                 "params": canonical(row.params),
+                "members": max(row.members, default=None),
                 "score": score.mean if score else None,
                 "score_low": score.low if score else None,
                 "score_high": score.high if score else None,
@@ -245,6 +250,8 @@ def footnote(block: Block) -> str:
         )
     if any(row.shared for row in ranked):
         text += " ~ Runs that shared their device: do not compare their times."
+    if any(row.val_is == SELECTED for row in block.rows):
+        text += " * Members were chosen on val: that val score is too good."
     return text
 
 

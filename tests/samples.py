@@ -70,6 +70,7 @@ def make_spec(
         "device": device_name,
         "version": version,
         **spec.tuning,
+        **spec.drawing,
     }
     return RunSpec(**{**vars(spec), "key": key})
 

@@ -20,6 +20,7 @@ COMMANDS = {
     ),
     "list": ("bench.cli.list", "List components of a kind, runs, or studies."),
     "leaderboard": ("bench.cli.leaderboard", "Rank what is stored in a results folder."),
+    "ensemble": ("bench.cli.ensemble", "Combine finished runs, or runs trained for it, into one."),
     "show": (
         "bench.cli.show",
         "Show one run: settings, metrics, curves, environment; or one study.",

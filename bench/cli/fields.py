@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import click
 from pydantic.fields import FieldInfo
 
 from bench.cli.common import Decorator, complete_names
-from bench.config import ExperimentConfig
+from bench.config import ExperimentConfig, read_file
 from bench.protocol import Protocol
+from bench.words import parse_set, parse_space
 
 ALL_FIELDS = {**ExperimentConfig.model_fields, **Protocol.model_fields}
 """Every field of an experiment and of its protocol, by name."""
@@ -29,6 +31,26 @@ _COMPLETIONS = {
 }
 _KEYED = {"set": "NAME.PARAM=V1,V2", "space": "NAME.PARAM=LOW..HIGH"}
 _FLAGS = ("deterministic", "rerun", "fail_fast", "offline", "pretrained")
+
+
+def config_of(paths: tuple[Path, ...], flags: dict[str, Any]) -> ExperimentConfig:
+    """Return what is asked for: a flag wins over a file, a later file over an earlier one."""
+    values: dict[str, Any] = {}
+    for path in paths:
+        content = {key.replace("-", "_"): value for key, value in read_file(path).items()}
+        # Checked alone first, so that a wrong key is blamed on its file.
+        ExperimentConfig.create(content, f"`{path}`", partial=True)
+        values.update(content)
+    given = {name: value for name, value in flags.items() if value not in (None, ())}
+    keyed: dict[str, dict[str, Any]] = {
+        "set": parse_set(given.pop("set", ())),
+        "space": parse_space(given.pop("space", ())),
+    }
+    values.update(given)
+    for name, table in keyed.items():
+        if table:
+            values[name] = {**values.get(name, {}), **table}
+    return ExperimentConfig.create(values, "the command line")
 
 
 class FieldCommand(click.Command):

@@ -11,8 +11,8 @@ import click
 
 from bench import api, files
 from bench.cli.common import print_json, registry_with_warnings
-from bench.cli.fields import ALL_FIELDS, FieldCommand, field_options
-from bench.config import ExperimentConfig, read_file, to_toml
+from bench.cli.fields import ALL_FIELDS, FieldCommand, config_of, field_options
+from bench.config import ExperimentConfig, to_toml
 from bench.console import Console
 from bench.errors import BenchError
 from bench.forecast import PlannedRun, tuning_seconds
@@ -22,7 +22,6 @@ from bench.records import digest
 from bench.terminal import terminal
 from bench.text import byte_size
 from bench.tuning.addresses import masked
-from bench.words import parse_set, parse_space
 
 
 @click.command("run", cls=FieldCommand)
@@ -53,7 +52,7 @@ def command(
 
     What is finished already is reused; what was interrupted or failed is done again.
     """
-    config = _config(files_given, flags)
+    config = config_of(files_given, flags)
     if save_config is not None:
         files.write_text(save_config, to_toml(config.values()))
     registry = registry_with_warnings()
@@ -63,7 +62,7 @@ def command(
         return 0
     with Console(live=True) as console:
         console.plan(planned, config)
-        _keep_command(config)
+        keep_command(config)
         result = api.execute(config, registry, what, planned, console)
     if as_json:
         print_json(result.leaderboard.to_dict())
@@ -73,26 +72,6 @@ def command(
         click.echo("interrupted; the same command goes on from here", err=True)
         return 130
     return 1 if result.failed or result.fruitless else 0
-
-
-def _config(paths: tuple[Path, ...], flags: dict[str, Any]) -> ExperimentConfig:
-    """Merge files and flags; a flag wins over a file, a later file over an earlier one."""
-    values: dict[str, Any] = {}
-    for path in paths:
-        content = {key.replace("-", "_"): value for key, value in read_file(path).items()}
-        # Checked alone first, so that a wrong key is blamed on its file.
-        ExperimentConfig.create(content, f"`{path}`", partial=True)
-        values.update(content)
-    given = {name: value for name, value in flags.items() if value not in (None, ())}
-    keyed: dict[str, dict[str, Any]] = {
-        "set": parse_set(given.pop("set", ())),
-        "space": parse_space(given.pop("space", ())),
-    }
-    values.update(given)
-    for name, table in keyed.items():
-        if table:
-            values[name] = {**values.get(name, {}), **table}
-    return ExperimentConfig.create(values, "the command line")
 
 
 def _print_plan(planned: list[PlannedRun], config: ExperimentConfig, as_json: bool) -> None:
@@ -123,7 +102,7 @@ def _print_plan(planned: list[PlannedRun], config: ExperimentConfig, as_json: bo
     console.print(f"{plan_summary(planned, config)}, {byte_size(disk)} of disk")
 
 
-def _keep_command(config: ExperimentConfig) -> None:
+def keep_command(config: ExperimentConfig) -> None:
     """Leave beside the results the file that makes them again."""
     words, values = ["bench", *sys.argv[1:]], config.values()
     if config.storage:

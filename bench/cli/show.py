@@ -177,6 +177,7 @@ def _print_record(record: RunRecord) -> None:
         rows.append(("role", spec.role))
     if record.error:
         rows.append(("error", record.error))
+    rows += _members(record)
     for kind, ref in spec.components.items():
         params = ", ".join(f"{name}={value}" for name, value in ref.params.items())
         rows += _wrapped(kind, f"{ref.name} ({params})" if params else ref.name)
@@ -192,10 +193,25 @@ def _print_record(record: RunRecord) -> None:
     rows.append(("seed", str(spec.seed)))
     for split, metrics in record.metrics.items():
         rows += _wrapped(split, _numbers(metrics))
-    for part in (record.timing, record.profile, record.environment):
+    told = {name: value for name, value in record.environment.items() if name != "ensemble"}
+    for part in (record.timing, record.profile, told if spec.members else record.environment):
         rows += [_measured(name, value) for name, value in part.items()]
     rows += [("started", record.started_at), ("finished", record.finished_at)]
     print_columns(("", ""), rows)
+
+
+def _members(record: RunRecord) -> list[tuple[str, str]]:
+    """Return an ensemble's members, each with its weight, and what else was chosen."""
+    told = record.environment.get("ensemble")
+    known = told if isinstance(told, dict) else {}
+    weights = known.get("weights")
+    weights = weights if isinstance(weights, dict) else {}
+    rows = [
+        ("member", f"{run}  weight {_value(weights[run])}" if run in weights else run)
+        for run in record.spec.members
+    ]
+    rest = {name: value for name, value in known.items() if name != "weights" and value != ""}
+    return rows + [_measured(name, value) for name, value in rest.items()]
 
 
 def _wrapped(name: str, text: str) -> list[tuple[str, str]]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from bench import ensembles
 from bench.cli.common import json_option, print_json, registry_with_warnings, results_option
 from bench.errors import BenchError
 from bench.forecast import resolve_again
@@ -25,11 +26,14 @@ def command(run: str, results: Path, as_json: bool) -> None:
 
     RUN is the beginning of its id, as `bench list runs` shows it.
     """
-    record = Store(results).find(run)
-    registry = registry_with_warnings()
+    store = Store(results)
+    record = store.find(run)
     now: RunSpec | BenchError
     try:
-        now = resolve_again(record.spec, registry, results)
+        if record.spec.members:
+            now = ensembles.resolve_again(record, store)
+        else:
+            now = resolve_again(record.spec, registry_with_warnings(), results)
     except BenchError as error:
         now = error
     differences = why(record.spec, now)

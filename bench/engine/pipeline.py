@@ -165,15 +165,36 @@ def shaped(mean: Sequence[float], std: Sequence[float]) -> tuple[Tensor, Tensor]
     return tensors[0], tensors[1]
 
 
-def epoch_order(count: int, batch_size: int, seed: int, epoch: int) -> Tensor:
+def epoch_order(
+    count: int, batch_size: int, seed: int, epoch: int, weights: Tensor | None = None
+) -> Tensor:
     """Return the indices of one epoch's batches, (steps, batch) int64.
 
-    A pure function of (seed, epoch). The batch is capped at `count`, and the last one is filled
-    up from the start of the same permutation: a smaller last batch would be compiled anew, and
-    one of a single image breaks BatchNorm.
+    A pure function of (seed, epoch, weights). The batch is capped at `count`, and the last one is
+    filled up from the start of the same permutation: a smaller last batch would be compiled anew,
+    and one of a single image breaks BatchNorm. Where there are `weights`, see `drawn`.
     """
     batch = min(batch_size, count)
     steps = math.ceil(count / batch)
     generator = torch.Generator().manual_seed((seed * 1_000_003 + epoch) % 2**63)
     order = torch.randperm(count, generator=generator)
+    if weights is not None:
+        order = drawn(weights, generator)[order]
     return torch.cat([order, order[: steps * batch - count]]).view(steps, batch)
+
+
+def drawn(weights: Tensor, generator: torch.Generator) -> Tensor:
+    """Return as many indices as there are weights, (N,) int64 ascending, drawn by these.
+
+    Systematic sampling (Kitagawa 1996, doi:10.2307/1390750): with p the item's share of all weight,
+    it comes floor(N p) or ceil(N p) times and N p times on average, so that whole numbers come
+    exactly and equal weights bring each item once.
+
+    Args:
+        weights: (N,) float64, not negative, not all 0.
+        generator: draws the one random number that is needed.
+    """
+    cumulative = weights.cumsum(0)
+    start = torch.rand(1, generator=generator, dtype=torch.float64)
+    places = (torch.arange(len(weights)) + start) * (cumulative[-1] / len(weights))
+    return torch.searchsorted(cumulative, places, right=True).clamp_(max=len(weights) - 1)

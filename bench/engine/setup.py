@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from bench import origins
-from bench.engine import data, layout, measured, memory, sizing, starting
+from bench.engine import data, drawing, layout, measured, memory, sizing, starting
 from bench.engine import device as devices
 from bench.engine.averaging import averaging_of
 from bench.engine.data import RunData
@@ -139,9 +139,11 @@ def set_up(spec: RunSpec, workers: int, *, rehearsal: bool, group: Group | None 
         group.synchronise_norms(model)
     elif batch // spec.devices == 1 < spec.devices:
         _check_norms(model, batch, spec.devices)
+    job = _training(spec, offers, where, model, groups, run_data, device, precision, group)
+    job.item_weights = drawing.weights_of(spec, seen.chosen, where["dataset"])
     return Setup(
         fit=fit,
-        job=_training(spec, offers, where, model, groups, run_data, device, precision, group),
+        job=job,
         data=run_data,
         threads=threads,
         where=where,

@@ -92,6 +92,7 @@ class Training:
         micro_batch: images that pass through the network at a time; all of a batch where None.
         group: the processes that train the network together; this one alone by default.
         log_steps: steps between the points of the step curves; none where None.
+        item_weights: (N,) float64, by which the items of an epoch are drawn; each once where None.
     """
 
     model: nn.Module
@@ -111,6 +112,7 @@ class Training:
     until: int | None = None
     micro_batch: int | None = None
     log_steps: int | None = None
+    item_weights: Tensor | None = None
     progress: Progress = field(default_factory=Progress)
     group: Group = field(default_factory=Group)
 
@@ -191,7 +193,8 @@ def train(
         if job.selection.exhausted:
             break
         now = job.progress
-        order = epoch_order(len(train_data), job.batch_size, job.seed, epoch)
+        items = (len(train_data), job.batch_size, job.seed)
+        order = epoch_order(*items, epoch, job.item_weights)
         mine, scale = group.part(order), group.scale(order.shape[1])
         job.rates.begin(now.history)
         job.freezing.begin(epoch)

@@ -285,11 +285,15 @@ def _said(
     spec: RunSpec, setup: Setup, val: evaluation.Predictions
 ) -> tuple[dict[str, evaluation.Predictions], float | None]:
     """Return the predictions by split, test among them, and the threshold of a multi-label task."""
-    data = setup.data
+    data, job = setup.data, setup.job
     said = {"val": val}
+    if spec.predicts_train:
+        # The images as they are: what is gathered for predictions passes no augmentation.
+        said["train"] = evaluation.predict(
+            job.model, data.train, data.question, job.device, job.precision, job.group
+        )
     if spec.purpose is Purpose.FINAL:
         # The one place where the test split is opened: after training, once.
-        job = setup.job
         test = open_test(spec, data, job.device, setup.where["dataset"])
         said["test"] = evaluation.predict(
             job.model, test, data.question, job.device, job.precision, job.group
