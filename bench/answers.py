@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -46,12 +47,16 @@ class AnswerBook:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._known: dict[tuple[str, str], Answers | None] = {}
-        self._samples: dict[str, npt.NDArray[np.float64]] = {}
+        self._known: dict[tuple[Path, str], Answers | None] = {}
+        self._samples: dict[Path, npt.NDArray[np.float64]] = {}
+
+    def folder(self, record: RunRecord) -> Path:
+        """Return the folder that holds a run's predictions."""
+        return self._store.folder(record.id)
 
     def of(self, record: RunRecord, split: str = "test") -> Answers | None:
         """Return a run's answers on `val` or `test`, or None where they cannot be read."""
-        place = (record.id, split)
+        place = (self.folder(record), split)
         if place not in self._known:
             self._known[place] = self._read(record, split)
         return self._known[place]
@@ -61,14 +66,15 @@ class AnswerBook:
         answers = self.of(record)
         if answers is None or answers.probabilities is None:
             return None
-        if record.id not in self._samples:
-            self._samples[record.id] = stats.bootstrap_average_precision(
+        folder = self.folder(record)
+        if folder not in self._samples:
+            self._samples[folder] = stats.bootstrap_average_precision(
                 answers.labels, answers.probabilities
             )
-        return self._samples[record.id]
+        return self._samples[folder]
 
     def _read(self, record: RunRecord, split: str) -> Answers | None:
-        path = self._store.folder(record.id) / "predictions.npz"
+        path = self.folder(record) / "predictions.npz"
         known = record.environment
         try:
             with np.load(path, allow_pickle=False) as stored:

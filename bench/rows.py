@@ -141,6 +141,12 @@ class Row:
         return self.tuning is not None and self.tuning.trial != 0
 
     @property
+    def content(self) -> str | None:
+        """The fingerprint of the dataset's content; None where it could not be loaded."""
+        found = self.records[0].spec.key.get("dataset", {}).get("fingerprint")
+        return None if found is None else str(found)
+
+    @property
     def name(self) -> str:
         """The model, what it starts from, and the params and pins that tell the row from others."""
         model = f"{self.model} from {self.weights}" if self.weights else self.model
@@ -186,6 +192,7 @@ class Row:
             "devices": self.devices,
             "pinned": sorted(self.pinned),
             "errors": self.errors,
+            "content": self.content,
             "runs": [record.id for record in self.records],
         }
 
