@@ -37,14 +37,14 @@ def summary(comparison: Comparison) -> str:
         "not measured": sum(verdict.startswith("not measured") for verdict in verdicts),
     }
     counts["of the same runs"] = verdicts.count(SAME)
-    told = ", ".join(f"{number} {word}" for word, number in counts.items() if number)
+    verdict = ", ".join(f"{number} {word}" for word, number in counts.items() if number)
     lone = [
         f"{len(entries)} only in {name}"
         for name, entries in (("A", comparison.only_a), ("B", comparison.only_b))
         if entries
     ]
     rows = "1 row is" if count == 1 else f"{count} rows are"
-    return "; ".join([f"{rows} in both: {told}", *lone])
+    return "; ".join([f"{rows} in both: {verdict}", *lone])
 
 
 def _scores(comparison: Comparison) -> list[tuple[Pair, float]]:
@@ -90,10 +90,11 @@ def notes(comparison: Comparison) -> list[str]:
     if differing:
         result.append(f"what the runs were made with differs in {listing(differing, 6)}")
     for name, entries in (("A", comparison.only_a), ("B", comparison.only_b)):
-        if entries:
-            shown = "; ".join(entry.title for entry in entries[:SHOWN])
-            more = f"; and {len(entries) - SHOWN} more" if len(entries) > SHOWN else ""
-            result.append(f"only in {name}: {shown}{more}")
+        by_block: dict[str, list[str]] = {}
+        for entry in entries:
+            by_block.setdefault(entry.block or entry.dataset, []).append(entry.label)
+        for title, labels in by_block.items():
+            result.append(f"only in {name}, {title}: {listing(labels, SHOWN)}")
     for name, side in (("A", comparison.a), ("B", comparison.b)):
         for entry in side.entries:
             if entry.plain["failed"]:
@@ -113,11 +114,11 @@ def _differing(comparison: Comparison) -> list[str]:
     for pair in comparison.pairs:
         for name, then, now in pair.differing:
             seen.setdefault(name, set()).add((_short(then), _short(now)))
-    told = []
+    lines = []
     for name, values in seen.items():
         [(then, now), *others] = [*values]
-        told.append(name if others else f"{name}: {then} -> {now}")
-    return told
+        lines.append(name if others else f"{name}: {then} -> {now}")
+    return lines
 
 
 def _short(value: Any) -> str:
@@ -130,19 +131,19 @@ def cells(pair: Pair, change: Change, p: float) -> list[str]:
     """Return a change as text, in the order of `HEADINGS`."""
     counts = [int(entry.plain["seeds"]) for entry in (pair.a, pair.b)]
     found = change.difference
-    told = "–"
+    moved = "–"
     if found is not None:
-        told = change.spoken(found.estimate)
+        moved = change.spoken(found.estimate)
         if found.low != found.high:
             ends = (change.spoken(end, unit=False) for end in (found.low, found.high))
-            told += f" ({' to '.join(ends)})"
+            moved += f" ({' to '.join(ends)})"
     return [
         pair.b.label,
         METRIC_NAMES.get(change.metric, change.metric),
         str(counts[0]) if counts[0] == counts[1] else f"{counts[0]}, {counts[1]}",
         change.shown(change.a),
         change.shown(change.b),
-        told,
+        moved,
         says(change, p),
     ]
 
@@ -160,17 +161,24 @@ def blocks(comparison: Comparison) -> dict[str, list[list[str]]]:
     return result
 
 
+def told(findings: Sequence[Finding]) -> list[str]:
+    """Return the first findings, the gravest first, and how many more there are."""
+    lines = [f"{finding.verdict}: {finding.why}" for finding in findings[:SHOWN]]
+    more = len(findings) - SHOWN
+    return [*lines, f"and {more} more"] if more > 0 else lines
+
+
 def conclusion(findings: Sequence[Finding]) -> str:
     """Return the gate's verdict in one line."""
     counts = {v: sum(f.verdict is v for f in findings) for v in Verdict}
     checks = f"{len(findings)} check" + ("s" if len(findings) != 1 else "")
-    told = ", ".join(f"{number} {verdict}" for verdict, number in counts.items() if number)
+    each = ", ".join(f"{number} {verdict}" for verdict, number in counts.items() if number)
     word = (
         "regressed"
         if counts[Verdict.REGRESSED]
         else ("could not measure" if counts[Verdict.UNMEASURED] else "passed")
     )
-    return f"{word}: {checks}, {told}"
+    return f"{word}: {checks}, {each}"
 
 
 def to_markdown(comparison: Comparison, findings: Sequence[Finding] | None = None) -> str:
@@ -178,10 +186,8 @@ def to_markdown(comparison: Comparison, findings: Sequence[Finding] | None = Non
     lines = []
     if findings is not None:
         lines += [f"**{markdown_cell(conclusion(findings))}**", ""]
-        grave = [each for each in findings if each.verdict is not Verdict.KEPT]
-        lines += [f"- {markdown_cell(f'{each.verdict}: {each.why}')}" for each in grave[:SHOWN]]
-        if len(grave) > SHOWN:
-            lines.append(f"- and {len(grave) - SHOWN} more")
+        grave = told([each for each in findings if each.verdict is not Verdict.KEPT])
+        lines += [f"- {markdown_cell(line)}" for line in grave]
         lines += [""] if grave else []
     sides = f"A is {comparison.a.name}, B is {comparison.b.name}. {summary(comparison)}."
     lines += [markdown_cell(sides), ""]

@@ -1,7 +1,8 @@
 """How the rows of one side of a comparison differ from those of the other: B less A.
 
 Rows are paired by method and dataset; where one side knows a param that the other lacks, as after
-an update, by the params that both know. What cannot be compared says why, and is never guessed.
+an update, by the params that both know; where a method has one row on each side, whatever its
+params are, since a default that has changed is to show. What cannot be compared says why.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import math
 import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 from bench import comparison, stats
 from bench.provenance import key_differences
@@ -38,6 +39,30 @@ def direction(metric: str) -> float:
 
 
 @dataclass(frozen=True)
+class Shift:
+    """What is known of `b - a`, in a metric's own unit.
+
+    Attributes:
+        p: probability of a shift at least as large if there were none; 0 or 1 where only the
+            interval is known.
+        test: what the interval comes from.
+    """
+
+    estimate: float
+    low: float
+    high: float
+    p: float
+    test: str
+
+    @classmethod
+    def of(cls, found: stats.Difference) -> Self | None:
+        """Return what a test has found, or None where there was none to make."""
+        if found.test == "none" or math.isnan(found.p):
+            return None
+        return cls(found.estimate, found.low, found.high, found.p, str(found.test))
+
+
+@dataclass(frozen=True)
 class Change:
     """What is known of a metric of B less that of A.
 
@@ -54,7 +79,7 @@ class Change:
     metric: str
     a: float | None = None
     b: float | None = None
-    difference: stats.Difference | None = None
+    difference: Shift | None = None
     why: str = ""
     of_networks: bool = False
     seeds: int = 0
@@ -184,27 +209,27 @@ def _match(a: Side, b: Side) -> tuple[list[tuple[Entry, Entry]], list[Entry], li
         # Whoever names two runs wants these compared, whatever they differ in.
         one, other = a.entries[0], b.entries[0]
         return ([(one, other)], [], []) if one.dataset == other.dataset else ([], [one], [other])
-    ways: list[Callable[[Entry], Any]] = [
-        lambda entry: (entry.method, _params(entry), entry.content, entry.circumstances),
-        lambda entry: (entry.method, _params(entry), entry.circumstances),
-        lambda entry: (entry.method, _params(entry)),
+    ways: list[Callable[[Entry, Entry], bool]] = [
+        lambda one, other: _params(one) == _params(other) and _place_of(one) == _place_of(other),
+        lambda one, other: (
+            _params(one) == _params(other) and one.circumstances == other.circumstances
+        ),
+        lambda one, other: _params(one) == _params(other),
+        _agree,
+        # A default that has changed is to show: the only row of a method is that method's.
+        lambda one, other: True,
     ]
     left_a, left_b = [*a.entries], [*b.entries]
     matched: list[tuple[Entry, Entry]] = []
-    for way in ways:
+    for alike in ways:
         for one in [*left_a]:
-            same = [entry for entry in left_a if way(entry) == way(one)]
-            others = [entry for entry in left_b if way(entry) == way(one)]
-            if len(same) == len(others) == 1:
+            others = [entry for entry in left_b if _are_alike(one, entry, alike)]
+            if len(others) != 1:
+                continue
+            if sum(_are_alike(entry, others[0], alike) for entry in left_a) == 1:
                 matched.append((one, others[0]))
                 left_a.remove(one)
                 left_b.remove(others[0])
-    for one in [*left_a]:
-        others = [entry for entry in left_b if _agree(one, entry)]
-        if len(others) == 1 and sum(_agree(entry, others[0]) for entry in left_a) == 1:
-            matched.append((one, others[0]))
-            left_a.remove(one)
-            left_b.remove(others[0])
     places = {id(entry): place for place, entry in enumerate(b.entries)}
     return sorted(matched, key=lambda pair: places[id(pair[1])]), left_a, left_b
 
@@ -214,11 +239,17 @@ def _params(entry: Entry) -> str:
     return "" if entry.search else canonical(entry.params)
 
 
+def _place_of(entry: Entry) -> tuple[str | None, str]:
+    return entry.content, entry.circumstances
+
+
+def _are_alike(one: Entry, other: Entry, alike: Callable[[Entry, Entry], bool]) -> bool:
+    return one.method == other.method and alike(one, other)
+
+
 def _agree(one: Entry, other: Entry) -> bool:
-    """Return whether two rows are of one method as far as the params go that both know."""
-    if one.method != other.method or set(one.params) != set(other.params):
-        return False
-    return all(
+    """Return whether the params that both rows know are equal."""
+    return set(one.params) == set(other.params) and all(
         canonical(values[name]) == canonical(other.params[kind][name])
         for kind, values in one.params.items()
         for name in values.keys() & other.params[kind].keys()
@@ -312,24 +343,22 @@ def _are_same(a: Entry, b: Entry) -> bool:
     return len(ids) == 2 and ids[0] == ids[1]
 
 
-def _scored(
-    metric: str, a: Entry, b: Entry, book: JointBook
-) -> tuple[stats.Difference | None, str]:
+def _scored(metric: str, a: Entry, b: Entry, book: JointBook) -> tuple[Shift | None, str]:
     """Compare a metric on the test items."""
     if a.row is None or b.row is None:
         return _from_intervals(metric, a, b)
     values = [_values(metric, entry) for entry in (a, b)]
     if _are_same(a, b) and values[0] == values[1]:
-        return stats.Difference(0.0, 0.0, 0.0, 1.0, SAME), ""
+        return Shift(0.0, 0.0, 0.0, 1.0, SAME), ""
     if metric == a.plain["metric"]:
-        found = comparison.compare(succeeded(b.row), succeeded(a.row), book)
-        return (None, "no predictions are stored") if found.test == "none" else (found, "")
+        found = Shift.of(comparison.compare(succeeded(b.row), succeeded(a.row), book))
+        return found, "" if found else "no predictions are stored"
     if min(map(len, values)) > 1 and len({*values[0]} | {*values[1]}) > 1:
-        return stats.welch(values[1], values[0]), ""
+        return Shift.of(stats.welch(values[1], values[0])), ""
     return None, f"the noise of `{metric}` shows with two seeds or more on each side"
 
 
-def _from_intervals(metric: str, a: Entry, b: Entry) -> tuple[stats.Difference | None, str]:
+def _from_intervals(metric: str, a: Entry, b: Entry) -> tuple[Shift | None, str]:
     """Compare by what saved leaderboards tell: each row's mean with its interval."""
     sides = []
     for entry in (a, b):
@@ -341,7 +370,7 @@ def _from_intervals(metric: str, a: Entry, b: Entry) -> tuple[stats.Difference |
     return difference_of(*sides), ""
 
 
-def difference_of(a: stats.Interval, b: stats.Interval) -> stats.Difference:
+def difference_of(a: stats.Interval, b: stats.Interval) -> Shift:
     """Return `b - a` from the 95 % intervals of two independent estimates.
 
     By the method of variance estimates recovery (Zou and Donner 2008), which for Wilson's
@@ -353,24 +382,24 @@ def difference_of(a: stats.Interval, b: stats.Interval) -> stats.Difference:
     high = estimate + math.hypot(b.high - b.mean, a.mean - a.low)
     reach = estimate - low if estimate > 0 else high - estimate
     p = math.erfc(1.959964 * abs(estimate) / reach / math.sqrt(2)) if reach else float(not estimate)
-    return stats.Difference(estimate, low, high, p, "intervals of the saved leaderboard")
+    return Shift(estimate, low, high, p, "intervals of the saved leaderboard")
 
 
-def _measured(metric: str, a: Entry, b: Entry) -> tuple[stats.Difference | None, str]:
+def _measured(metric: str, a: Entry, b: Entry) -> tuple[Shift | None, str]:
     """Compare what was measured of size and speed."""
     means = _mean(metric, a), _mean(metric, b)
     assert means[0] is not None
     assert means[1] is not None
     if metric in EXACT:
         gap = means[1] - means[0]
-        return stats.Difference(gap, gap, gap, float(gap == 0), "exact"), ""
+        return Shift(gap, gap, gap, float(gap == 0), "exact"), ""
     why = _disturbed(a, b)
     if why:
         return None, why
     if a.row is None or b.row is None:
         return None, f"a saved leaderboard has no interval of `{metric}`"
     if _are_same(a, b):
-        return stats.Difference(0.0, 0.0, 0.0, 1.0, SAME), ""
+        return Shift(0.0, 0.0, 0.0, 1.0, SAME), ""
     if metric == "latency_ms":
         return _of_quartiles(a, b)
     logs = [[math.log(value) for value in _values(metric, entry)] for entry in (a, b)]
@@ -380,10 +409,10 @@ def _measured(metric: str, a: Entry, b: Entry) -> tuple[stats.Difference | None,
     change, low, high = (
         means[0] * math.expm1(end) for end in (found.estimate, found.low, found.high)
     )
-    return stats.Difference(change, low, high, found.p, "Welch's t on logarithms"), ""
+    return Shift(change, low, high, found.p, "Welch's t on logarithms"), ""
 
 
-def _of_quartiles(a: Entry, b: Entry) -> tuple[stats.Difference | None, str]:
+def _of_quartiles(a: Entry, b: Entry) -> tuple[Shift | None, str]:
     """Compare latencies by the quartiles of their repetitions; seeds of a row share them."""
     found = []
     for name, entry in (("A", a), ("B", b)):
@@ -401,10 +430,10 @@ def _of_quartiles(a: Entry, b: Entry) -> tuple[stats.Difference | None, str]:
     (middle_a, low_a, high_a, when_a), (middle_b, low_b, high_b, when_b) = found
     if when_a == when_b != {None}:
         # The same model on the same machine is not measured again.
-        return stats.Difference(0.0, 0.0, 0.0, 1.0, "one measurement for both"), ""
+        return Shift(0.0, 0.0, 0.0, 1.0, "one measurement for both"), ""
     low, high = (middle_a * (ratio - 1) for ratio in (low_b / high_a, high_b / low_a))
     p = float(low <= 0 <= high)
-    return stats.Difference(middle_b - middle_a, low, high, p, "quartiles of repetitions"), ""
+    return Shift(middle_b - middle_a, low, high, p, "quartiles of repetitions"), ""
 
 
 def _disturbed(a: Entry, b: Entry) -> str:

@@ -128,8 +128,11 @@ def judge(comparison: Comparison, limits: Sequence[Limit]) -> list[Finding]:
             change = next(each for each in pair.changes if each.metric == limit.metric)
             verdict, why = _verdict(limit, change, pair, comparison, corrected.get(place, 1.0))
             findings.append(Finding(limit, verdict, f"{pair.b.title}: {why}", pair))
-        for entry in comparison.only_a:
-            why = f"{entry.title}: B has no such row, so its {limit.metric} is not known"
+        if comparison.only_a:
+            count = len(comparison.only_a)
+            rows = "1 row" if count == 1 else f"{count} rows"
+            named = listing((entry.label for entry in comparison.only_a), 3)
+            why = f"B lacks {rows} of A ({named}), so their {limit.metric} is not known"
             findings.append(Finding(limit, Verdict.UNMEASURED, why))
         if not comparison.pairs and not comparison.only_a:
             why = f"{limit.metric}: A has no rows to hold B against"

@@ -23,6 +23,8 @@ from bench.store import Store
 from bench.text import one_line
 
 LEADERBOARD = "leaderboard.json"
+CARRIED = ("threads", "log_steps")
+"""Protocol fields about how a run is carried out; rows that differ in them are of one method."""
 
 
 @functools.cache
@@ -59,7 +61,8 @@ class Entry:
         pinned = plain.get("pinned") or ()
         # A field that an earlier version did not know had the value that is its default now.
         protocol = {**_usual_protocol(), **plain["protocol"]}
-        asked = {name: value for name, value in protocol.items() if name not in pinned}
+        left_out = (*CARRIED, *pinned)
+        asked = {name: value for name, value in protocol.items() if name not in left_out}
         names = [plain.get(name) for name in ("dataset", "model", "weights", "optimizer")]
         return canonical([*names, asked, self.search])
 

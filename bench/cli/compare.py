@@ -11,7 +11,7 @@ from bench import change_tables, changes, gates, sides
 from bench.changes import Comparison
 from bench.cli.common import print_json, print_warnings, results_option
 from bench.errors import ConfigError
-from bench.gates import Finding, Verdict
+from bench.gates import Finding
 from bench.text import did_you_mean, listing, one_line
 
 FORMATS = ("table", "md", "json")
@@ -95,7 +95,6 @@ def _print(comparison: Comparison, findings: list[Finding] | None) -> None:
         console.print(Text(one_line(note, 2000), style="dim"))
     console.print(Text(one_line(change_tables.summary(comparison), 2000), style="bold"))
     if findings is not None:
-        for finding in findings:
-            if finding.verdict is not Verdict.KEPT or len(findings) <= change_tables.SHOWN:
-                console.print(Text(one_line(f"{finding.verdict}: {finding.why}", 1000)))
+        for line in change_tables.told(findings):
+            console.print(Text(one_line(line, 1000)))
         console.print(Text(one_line(change_tables.conclusion(findings)), style="bold"))
