@@ -285,7 +285,8 @@ def _change(metric: str, a: Entry, b: Entry, book: JointBook) -> Change:
     if why:
         return _with(change, why=why)
     found, why = _measured(metric, a, b) if metric in MEASURED else _scored(metric, a, b, book)
-    networks = metric not in MEASURED and change.seeds < 2
+    is_same = found is not None and found.test == SAME
+    networks = metric not in MEASURED and change.seeds < 2 and not is_same
     return _with(change, difference=found, why=why, of_networks=networks)
 
 
@@ -337,22 +338,24 @@ def _place(metric: str, record: RunRecord) -> Mapping[str, Any]:
     return record.profile if metric in MEASURED else record.metrics.get("test", {})
 
 
-def _are_same(a: Entry, b: Entry) -> bool:
-    """Return whether two rows are made of the same runs."""
-    ids = [sorted(record.id for record in succeeded(entry.row)) for entry in (a, b) if entry.row]
-    return len(ids) == 2 and ids[0] == ids[1]
+def _are_same(a: Entry, b: Entry, means: Sequence[float | None]) -> bool:
+    """Return whether two rows are made of the same runs, which came to the same."""
+    ids = [sorted(map(str, entry.plain.get("runs") or ())) for entry in (a, b)]
+    if not ids[0] or ids[0] != ids[1] or means[0] is None or means[1] is None:
+        return False
+    return math.isclose(means[0], means[1], rel_tol=1e-9)
 
 
 def _scored(metric: str, a: Entry, b: Entry, book: JointBook) -> tuple[Shift | None, str]:
     """Compare a metric on the test items."""
+    if _are_same(a, b, (_mean(metric, a), _mean(metric, b))):
+        return Shift(0.0, 0.0, 0.0, 1.0, SAME), ""
     if a.row is None or b.row is None:
         return _from_intervals(metric, a, b)
-    values = [_values(metric, entry) for entry in (a, b)]
-    if _are_same(a, b) and values[0] == values[1]:
-        return Shift(0.0, 0.0, 0.0, 1.0, SAME), ""
     if metric == a.plain["metric"]:
         found = Shift.of(comparison.compare(succeeded(b.row), succeeded(a.row), book))
         return found, "" if found else "no predictions are stored"
+    values = [_values(metric, entry) for entry in (a, b)]
     if min(map(len, values)) > 1 and len({*values[0]} | {*values[1]}) > 1:
         return Shift.of(stats.welch(values[1], values[0])), ""
     return None, f"the noise of `{metric}` shows with two seeds or more on each side"
@@ -396,10 +399,10 @@ def _measured(metric: str, a: Entry, b: Entry) -> tuple[Shift | None, str]:
     why = _disturbed(a, b)
     if why:
         return None, why
+    if _are_same(a, b, means):
+        return Shift(0.0, 0.0, 0.0, 1.0, SAME), ""
     if a.row is None or b.row is None:
         return None, f"a saved leaderboard has no interval of `{metric}`"
-    if _are_same(a, b):
-        return Shift(0.0, 0.0, 0.0, 1.0, SAME), ""
     if metric == "latency_ms":
         return _of_quartiles(a, b)
     logs = [[math.log(value) for value in _values(metric, entry)] for entry in (a, b)]

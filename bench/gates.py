@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bench import stats
-from bench.changes import NO_PROPORTIONS, Change, Comparison, Pair, direction
+from bench.changes import MEASURED, NO_PROPORTIONS, Change, Comparison, Pair, direction
 from bench.errors import ConfigError
 from bench.text import did_you_mean, listing
 from bench.words import split_outside_brackets
@@ -77,6 +77,8 @@ def parse(text: str) -> list[Limit]:
     Raises:
         ConfigError: a part is no limit, or would fail on a change to the better.
     """
+    if not text.strip():
+        raise ConfigError("`--fail-on` is empty; write for example accuracy:-0.5pp")
     limits = []
     for part in split_outside_brackets(text):
         found = _LIMIT.fullmatch(part)
@@ -99,8 +101,6 @@ def parse(text: str) -> list[Limit]:
                 f"better; write {metric}:{worse}{found['size']}{unit}"
             )
         limits.append(Limit(metric, float(found["size"]), unit, part.strip()))
-    if not limits:
-        raise ConfigError("`--fail-on` is empty; write for example accuracy:-0.5pp")
     return limits
 
 
@@ -182,8 +182,8 @@ def _verdict(
         noise = change.spoken(half, signed=False)
         return (
             Verdict.UNMEASURED,
-            f"{told}: noise of {noise} either way is wider than the {amount} allowed"
-            + _more(change, half, allowed),
+            f"{told}: noise of {noise} either way is wider than the {amount} allowed; "
+            + ("repeat both" if limit.metric in MEASURED else "more seeds narrow it"),
         )
     if change.of_networks and comparison.a.what != "run":
         return (
@@ -193,11 +193,3 @@ def _verdict(
         )
     beyond = "" if worst <= allowed else "; more than that is possible, but not shown"
     return Verdict.KEPT, f"{told}, {amount} allowed{beyond}"
-
-
-def _more(change: Change, half: float, allowed: float) -> str:
-    """Return how many seeds would make the noise as small as the limit, if that is to be had."""
-    if not allowed or change.seeds < 2 or change.metric == "latency_ms":
-        return ""
-    wanted = change.seeds * (half / allowed) ** 2
-    return f"; about {wanted:.0f} seeds a side would do" if wanted < 1000 else ""

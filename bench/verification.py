@@ -100,14 +100,17 @@ def verify(baseline: Baseline, level: str, own: Mapping[str, Any]) -> Verificati
     rows = result.leaderboard.rows
     row = rows[0] if rows else None
     if row is None or row.score is None or row.seeds < wanted:
-        done = row.seeds if row else 0
+        ended = row.seeds if row else 0
         causes = "; ".join(row.errors) if row else ""
-        why = f"{done} of {wanted} runs succeeded" + (f" ({causes})" if causes else "")
+        why = f"{ended} of {wanted} runs succeeded" + (f" ({causes})" if causes else "")
         if result.interrupted:
             why += "; interrupted, the same command goes on from here"
         return Verification(baseline, level, Outcome.UNMEASURED, why)
     done = Verification(
-        *(baseline, level, Outcome.UNMEASURED, _other_data(baseline, row.records[0])),
+        baseline,
+        level,
+        Outcome.UNMEASURED,
+        _other_data(baseline, row.records[0]),
         measured=row.score,
         noise=row.noise,
         n=row.n,
