@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import numpy.typing as npt
 
@@ -18,33 +20,38 @@ class AnswerBook:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._known: dict[tuple[str, str], Answers | None] = {}
-        self._samples: dict[str, npt.NDArray[np.float64]] = {}
+        self._known: dict[tuple[Path, str], Answers | None] = {}
+        self._samples: dict[Path, npt.NDArray[np.float64]] = {}
+
+    def folder(self, record: RunRecord) -> Path:
+        """Return the folder that holds a run's predictions."""
+        return self._store.folder(record.id)
 
     def of(self, record: RunRecord, split: str = "test") -> Answers | None:
         """Return a run's answers on `val` or `test`, or None where they cannot be read."""
-        place = (record.id, split)
+        place = (self.folder(record), split)
         if place not in self._known:
             self._known[place] = self._read(record, split)
         return self._known[place]
 
     def forget(self, record: RunRecord, split: str = "test") -> None:
         """Let go of a run's answers, of which thousands would fill the memory."""
-        self._known.pop((record.id, split), None)
+        self._known.pop((self.folder(record), split), None)
 
     def samples(self, record: RunRecord) -> npt.NDArray[np.float64] | None:
         """Return bootstrap samples of a run's mean average precision; runs on one set pair."""
         answers = self.of(record)
         if answers is None or answers.probabilities is None:
             return None
-        if record.id not in self._samples:
-            self._samples[record.id] = stats.bootstrap_average_precision(
+        folder = self.folder(record)
+        if folder not in self._samples:
+            self._samples[folder] = stats.bootstrap_average_precision(
                 answers.labels, answers.probabilities
             )
-        return self._samples[record.id]
+        return self._samples[folder]
 
     def _read(self, record: RunRecord, split: str) -> Answers | None:
-        path = self._store.folder(record.id) / "predictions.npz"
+        path = self.folder(record) / "predictions.npz"
         known = record.environment
         try:
             with np.load(path, allow_pickle=False) as stored:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import pluggy
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from bench.records import EpochMetrics, RunRecord, RunSpec
     from bench.specs import (
         Augmentation,
@@ -69,6 +71,11 @@ def register_metrics() -> Iterable[Metric]:  # type: ignore[empty-body]
 @hookspec
 def register_executors() -> Iterable[Executor]:  # type: ignore[empty-body]
     """Return the executors that this plugin offers."""
+
+
+@hookspec
+def register_baselines() -> Iterable[Path]:  # type: ignore[empty-body]
+    """Return files of published results that `bench verify` is to check."""
 
 
 @hookspec

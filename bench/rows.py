@@ -103,7 +103,7 @@ class Row:
         val_is: what is special about an ensemble's val score (see `bench.combining`).
         mark: what tells a tuned row from the one with default params, and from other tuned ones.
         runs: ids of its runs.
-        content: the fingerprint of the dataset; empty where it is not known.
+        content: the fingerprint of the dataset's content; None where it could not be loaded.
         records: of its runs; empty where the row comes from what the index keeps.
     """
 
@@ -146,7 +146,7 @@ class Row:
     val_is: str = ""
     mark: str = ""
     runs: list[str] = field(default_factory=list)
-    content: str = ""
+    content: str | None = None
     records: list[RunRecord] = field(default_factory=list, repr=False, compare=False)
 
     def to_plain(self) -> dict[str, Any]:
@@ -166,6 +166,7 @@ class Row:
             "tuning": Tuning(**{**tuning, "objectives": tuple(tuning["objectives"])})
             if tuning
             else None,
+            "members": tuple(data["members"]),
         }
         return cls(**{**data, **known})
 
@@ -230,6 +231,7 @@ class Row:
             "devices": self.devices,
             "pinned": sorted(self.pinned),
             "errors": self.errors,
+            "content": self.content,
             "runs": self.runs,
         }
 
@@ -275,7 +277,7 @@ def row_of(
         mode=str(spec.mode),
         devices=spec.devices,
         runs=[record.id for record in records],
-        content=str(spec.key.get("dataset", {}).get("fingerprint") or ""),
+        content=spec.key.get("dataset", {}).get("fingerprint"),
         records=records,
         errors=_errors(records),
         tuning=_tuning(records, known or {}),

@@ -21,6 +21,9 @@ COMMANDS = {
     "list": ("bench.cli.list", "List components of a kind, runs, or studies."),
     "leaderboard": ("bench.cli.leaderboard", "Rank what is stored in a results folder."),
     "ensemble": ("bench.cli.ensemble", "Combine finished runs, or runs trained for it, into one."),
+    "compare": ("bench.cli.compare", "Say what is better or worse than before; a gate for CI."),
+    "merge": ("bench.cli.merge", "Bring the runs of several results folders into one."),
+    "verify": ("bench.cli.verify", "Check that published baselines are reached here."),
     "show": (
         "bench.cli.show",
         "Show one run: settings, metrics, curves, environment; or one study.",
