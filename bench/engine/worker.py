@@ -32,6 +32,7 @@ from bench.engine.interruption import Interrupted
 from bench.engine.rehearsal import rehearse
 from bench.engine.setup import Setup, offer_of, set_up
 from bench.engine.training import Diverged, Training, train
+from bench.engine.using import exporting, predicting
 from bench.errors import BenchError
 from bench.jobs import JobKind
 from bench.records import EpochMetrics, Purpose, RunSpec, RunStatus, StepMetrics
@@ -329,6 +330,8 @@ def _environment(
         "selected_by": job.selection.by(data.question.task),
         "train_loss_is_log_loss": _is_log_loss(job, data),
         "classes": list(data.question.classes),
+        "taxonomy": [list(path) for path in data.question.taxonomy],
+        "input_size": data.size,
         "threshold": threshold,
         "train_items": len(data.train),
         **{f"{split}_split": origin for split, origin in data.origins.items()},
@@ -361,4 +364,6 @@ _JOBS: dict[JobKind, Callable[[dict[str, Any], Emit], dict[str, Any]]] = {
     JobKind.PREPARE: _prepare,
     JobKind.REHEARSE: _rehearse,
     JobKind.RUN: _run,
+    JobKind.PREDICT: predicting.perform,
+    JobKind.EXPORT: exporting.perform,
 }
