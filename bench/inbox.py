@@ -20,12 +20,18 @@ class Picture:
     """An image file.
 
     Attributes:
-        name: what the user, or the user's table, calls it.
         path: where it is.
+        called: what the user, or the user's table, calls it.
     """
 
-    name: str
     path: Path
+    called: str
+
+    @property
+    def name(self) -> str:
+        """Return what it is called, in characters that can be written anywhere."""
+        # A file's name may hold bytes that are no characters.
+        return self.called.encode("utf-8", "backslashreplace").decode()
 
 
 def gather(words: Iterable[str]) -> list[Picture]:
@@ -49,7 +55,7 @@ def gather(words: Iterable[str]) -> list[Picture]:
         elif path.suffix.lower() in TABLES:
             found += _in_table(path)
         else:
-            found.append(Picture(word, path))
+            found.append(Picture(path, word))
     return found
 
 
@@ -74,7 +80,7 @@ def _in_folder(word: str, path: Path) -> Iterator[Picture]:
             f"{listing(sorted(SUFFIXES), 20)}"
         )
     for name in sorted(names, key=folders.natural):
-        yield Picture(os.path.join(word, name), path / name)
+        yield Picture(path / name, os.path.join(word, name))
 
 
 def _in_table(path: Path) -> Iterator[Picture]:
@@ -96,4 +102,5 @@ def _in_table(path: Path) -> Iterator[Picture]:
         )
     for name in names:
         beside = path.parent / name
-        yield Picture(name, beside if beside.exists() or not Path(name).exists() else Path(name))
+        here = Path(name)
+        yield Picture(here if here.exists() and not beside.exists() else beside, name)

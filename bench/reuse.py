@@ -69,6 +69,15 @@ def members_of(record: RunRecord, store: Store, registry: Registry) -> list[Trai
     return found
 
 
+def shares_of(record: RunRecord) -> list[float] | None:
+    """Return the share of each member in what an ensemble says; None for a run, or equal ones.
+
+    Raises:
+        UsageError: what it says is no mean of what its members say.
+    """
+    return None
+
+
 def notes(trained: Trained, registry: Registry) -> list[str]:
     """Return what may make a network answer otherwise than it did in its run, in lines."""
     spec = trained.spec
