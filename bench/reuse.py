@@ -7,9 +7,12 @@ from bench.errors import BenchError, StoreError, UnknownNameError, UsageError
 from bench.records import Purpose, RunRecord, RunStatus
 from bench.registry import Registry
 from bench.store import Store
+from bench.text import listing
 from bench.trained import Trained
 
 WEIGHTS = "model.safetensors"
+MEANS = ("soft", "bagging", "greedy")
+"""The ways of combining that give a mean of the members' probabilities."""
 
 
 def open_run(record: RunRecord, store: Store, registry: Registry) -> Trained:
@@ -48,34 +51,38 @@ def open_run(record: RunRecord, store: Store, registry: Registry) -> Trained:
     return found
 
 
-def members_of(record: RunRecord, store: Store, registry: Registry) -> list[Trained]:
-    """Return the networks of an ensemble's members, in their order; of a run, its own.
+def voters_of(record: RunRecord, store: Store, registry: Registry) -> list[tuple[Trained, float]]:
+    """Return the networks whose mean probabilities a record speaks for, with their weights.
+
+    Of a run it is its own network. Members of an ensemble that count for nothing are left out.
 
     Raises:
-        UsageError: one of them has left no network.
+        UsageError: an ensemble is no mean of its members, or one of these has left no network.
         UnknownNameError: one of them is not there.
     """
     if not record.spec.members:
-        return [open_run(record, store, registry)]
+        return [(open_run(record, store, registry), 1.0)]
+    told = record.environment.get("ensemble") or {}
+    weights = told.get("weights")
+    if told.get("how") not in MEANS or not weights:
+        raise UsageError(
+            f"run {record.id} is an ensemble by `{told.get('how')}`, which is no mean of "
+            f"probabilities as {listing(MEANS)} are; predict with a member: "
+            f"{listing(record.spec.members, 4)}"
+        )
     found = []
     for member in record.spec.members:
+        weight = float(weights.get(member, 0.0))
+        if weight <= 0:
+            continue
         run = store.read(member)
         if run is None:
             raise UnknownNameError(
                 f"ensemble {record.id} is made of run {member}, which is not in `{store.root}`; "
-                "predict with one of its other members"
+                "bring it back, or predict with another of its members"
             )
-        found.append(open_run(run, store, registry))
+        found.append((open_run(run, store, registry), weight))
     return found
-
-
-def shares_of(record: RunRecord) -> list[float] | None:
-    """Return the share of each member in what an ensemble says; None for a run, or equal ones.
-
-    Raises:
-        UsageError: what it says is no mean of what its members say.
-    """
-    return None
 
 
 def notes(trained: Trained, registry: Registry) -> list[str]:

@@ -87,14 +87,16 @@ def command(
     store = Store(results)
     record = store.find(run)
     registry = registry_with_warnings()
-    shares = reuse.shares_of(record)
-    networks = reuse.members_of(record, store, registry)
+    voters = reuse.voters_of(record, store, registry)
+    networks = [network for network, _ in voters]
     first = networks[0]
+    # Of an ensemble it is its own, not that of a member.
+    usual = record.environment.get("threshold")
     judge = Judge(
         task=first.task,
         classes=first.classes,
         taxonomy=first.taxonomy,
-        thresholds=thresholds_of(thresholds, first.task, first.classes, first.threshold),
+        thresholds=thresholds_of(thresholds, first.task, first.classes, usual),
         top=min(top, len(first.classes)),
     )
     drawing = None if sheet is None else Drawing(sheet)
@@ -102,7 +104,7 @@ def command(
     print_warnings(note for each in networks for note in reuse.notes(each, registry))
     payload = {
         "networks": [each.to_dict() for each in networks],
-        "weights": shares,
+        "weights": [weight for _, weight in voters],
         "paths": [str(picture.path.absolute()) for picture in pictures],
         "device": device,
         "batch_size": batch_size,

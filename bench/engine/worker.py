@@ -330,8 +330,7 @@ def _environment(
         "selected_by": job.selection.by(data.question.task),
         "train_loss_is_log_loss": _is_log_loss(job, data),
         "classes": list(data.question.classes),
-        "taxonomy": [list(path) for path in data.question.taxonomy],
-        "input_size": data.size,
+        **({"taxonomy": [list(path) for path in tree]} if (tree := data.question.taxonomy) else {}),
         "threshold": threshold,
         "train_items": len(data.train),
         **{f"{split}_split": origin for split, origin in data.origins.items()},
@@ -341,6 +340,7 @@ def _environment(
         "mean": data.train.mean.flatten().tolist(),
         "std": data.train.std.flatten().tolist(),
         "stored_images": list(data.stored.image_shape),
+        "input_size": data.size,
         "placement": data.train.images.name,
     }
 

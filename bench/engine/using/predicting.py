@@ -27,7 +27,7 @@ def perform(payload: dict[str, Any], emit: Emit) -> dict[str, Any]:
     """Predict image files and report each batch: `first`, `probabilities` (B, C) and `bad`.
 
     Args:
-        payload: `networks`, whose probabilities are averaged with `weights` if there are several;
+        payload: `networks`, whose probabilities are averaged with `weights`;
             `paths` of the files; `device`; `batch_size`, None for that of an evaluation; `on_bad`,
             `error` or `skip`.
         emit: takes the reports, in the order of the files. `bad` holds by place what is wrong with
@@ -35,13 +35,12 @@ def perform(payload: dict[str, Any], emit: Emit) -> dict[str, Any]:
     """
     device = devices.resolve(payload["device"])
     networks = [load(Trained.from_dict(each), device) for each in payload["networks"]]
-    weights = payload["weights"] or [1.0] * len(networks)
     paths = [Path(path) for path in payload["paths"]]
     begin = time.perf_counter()
     first = 0
     strict = payload["on_bad"] == "error"
     for probabilities, bad in answers(
-        networks, weights, paths, payload["batch_size"], strict=strict
+        networks, payload["weights"], paths, payload["batch_size"], strict=strict
     ):
         emit({"first": first, "probabilities": probabilities.tolist(), "bad": bad})
         first += len(probabilities)
