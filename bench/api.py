@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench import leaderboard, rankings, scoring, tables
+from bench import frames, leaderboard, rankings, scoring, tables
 from bench.answers import AnswerBook
 from bench.config import ExperimentConfig
 from bench.console import Console
@@ -139,15 +140,21 @@ def _tuner(
 
 
 def load_records(results: str | Path = "results") -> pd.DataFrame:
-    """Return every stored run as one row of a tidy DataFrame.
+    """Return every stored run as one row of a tidy DataFrame, oldest first.
 
-    Columns are the record's plain fields; nested ones are joined with dots, for example
-    `metrics.test.accuracy`, `params.optimizer.lr` and `timing.train_seconds`.
+    Trials of searches and ensembles are rows too; `kind` tells them apart. The columns, among them
+    `model`, `seed`, `metrics.test.accuracy`, `timing.train_seconds`, `params.optimizer.lr` and
+    `protocol.epochs`, and their types are those of `bench.frames`; they are the same however many
+    runs there are, none included. Files that cannot be read are warned of by name.
+
+    Args:
+        results: the results directory; one that is not there has no runs.
     """
-    import pandas as pd
-
-    rows = [record.to_dict() for record in Store(Path(results)).records()]
-    return pd.json_normalize(rows)
+    store = Store(Path(results))
+    found = frames.frame(store.records())
+    for text in store.warnings:
+        warnings.warn(text, stacklevel=2)
+    return found
 
 
 __all__ = ["Result", "RunSpec", "execute", "load_records", "prepare", "run"]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Self, cast
 
 from bench import decoding, intake
 from bench.decoding import Interpolation, Pixels, Resize
@@ -54,6 +55,23 @@ class Geometry:
         mark = f"-{self.resize}" if self.resize else ""
         mark += f"-{self.interpolation}" if mark and self.interpolation != "bilinear" else ""
         return f"{self.height}x{self.width}x{self.channels}{mark}"
+
+    @classmethod
+    def of_variant(cls, name: str) -> Self:
+        """Return the shape that a folder of images is named after.
+
+        Raises:
+            ValueError: the name is that of none.
+        """
+        edges, *marks = name.split("-")
+        height, width, channels = (int(edge) for edge in edges.split("x"))
+        resize, interpolation = (*marks, None, None)[:2]
+        made = cls(height, width, channels, cast("Resize | None", resize))
+        if interpolation is not None:
+            made = replace(made, interpolation=cast(Interpolation, interpolation))
+        if made.variant != name:
+            raise ValueError(f"{name!r} is the name of no shape")
+        return made
 
     @property
     def bytes_each(self) -> int:

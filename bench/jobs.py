@@ -15,6 +15,8 @@ class JobKind(enum.StrEnum):
     PREPARE = "prepare"
     REHEARSE = "rehearse"
     RUN = "run"
+    PREDICT = "predict"
+    EXPORT = "export"
 
 
 class JobEventKind(enum.StrEnum):

@@ -36,6 +36,8 @@ COMMANDS = {
     "clean": ("bench.cli.clean", "Remove stored datasets that can be made again."),
     "plugins": ("bench.cli.plugins", "List plugins, and why one could not be loaded."),
     "doctor": ("bench.cli.doctor", "Check python, torch, GPU, plugins, data and disk."),
+    "predict": ("bench.cli.predict", "Say what a run's network sees in images of yours."),
+    "export": ("bench.cli.export", "Write a run's network as safetensors or ONNX."),
     "completion": ("bench.cli.completion", "Print the completion script for a shell."),
 }
 

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from bench import files
+from bench.errors import StoreError, UsageError
 from bench.registry import Registry, load_registry
 from bench.specs import KINDS
+from bench.text import listing
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -101,3 +107,45 @@ def complete_kinds(ctx: click.Context, param: click.Parameter, incomplete: str) 
     """Complete the plural of a kind."""
     plurals = [*(spec.plural for spec in KINDS.values()), "runs", "studies"]
     return [plural for plural in plurals if plural.startswith(incomplete)]
+
+
+def check_picture(output: Path) -> str:
+    """Return the format of a picture that is to be written, by the ending of its name.
+
+    Raises:
+        UsageError: no format is known by it.
+    """
+    known = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
+    found = known.get(output.suffix.lower())
+    if found is None:
+        raise UsageError(f"`{output}`: the picture's ending is one of {listing(known)}")
+    return found
+
+
+def save_picture(picture: Image, output: Path) -> None:
+    """Write a picture in the format that its name speaks of.
+
+    Raises:
+        StoreError: it cannot be written.
+    """
+    kind = check_picture(output)
+    with files.atomic_open(output) as file:
+        try:
+            picture.save(file, kind)
+        except OSError as error:
+            raise StoreError(f"cannot write `{output}`: {error}") from error
+
+
+@contextlib.contextmanager
+def progress_bar(verb: str) -> Iterator[Callable[[int, int], None]]:
+    """Show a bar on a terminal, nothing where stderr is piped."""
+    if not sys.stderr.isatty():
+        yield lambda done, total: None
+        return
+    from rich.progress import Progress
+
+    from bench.terminal import terminal
+
+    with Progress(console=terminal(sys.stderr), transient=True) as bar:
+        task = bar.add_task(verb, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)

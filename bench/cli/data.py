@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import shutil
 import sys
 import textwrap
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,15 +13,17 @@ import numpy as np
 
 from bench import datastore, downloads, files, intake, selection
 from bench.cli.common import (
+    check_picture,
     complete_names,
     json_option,
     print_json,
     print_warnings,
+    progress_bar,
     registry_with_warnings,
+    save_picture,
 )
 from bench.cli.fields import field_options
 from bench.config import ExperimentConfig
-from bench.errors import StoreError, UsageError
 from bench.plan import PlannedDataset, plan_dataset
 from bench.registry import Registry, stdout_to_stderr
 from bench.selection import Selection, Subset
@@ -101,7 +101,7 @@ def show(
     **flags: Any,
 ) -> None:
     """Draw a labelled contact sheet of some images."""
-    kind = _format(output)
+    check_picture(output)
     registry, planned = _planned(dataset, flags, augment)
     stored, chosen = _prepared(planned, flags)
     subset: Subset = getattr(chosen, split)
@@ -120,11 +120,7 @@ def show(
         doubled = [word for caption in captions for word in (caption, augment)]
         title = f"{planned.ref.name}, {split}: as they are, and with {augment}"
         sheet = _sheet(pairs, doubled, title, pairs=True)
-    with files.atomic_open(output) as file:
-        try:
-            sheet.save(file, kind)
-        except OSError as error:
-            raise StoreError(f"cannot write `{output}`: {error}") from error
+    save_picture(sheet, output)
     noun = "image" if len(positions) == 1 else "images"
     click.echo(f"{output}: {len(positions):,} {noun} of {len(subset):,}", err=True)
 
@@ -168,7 +164,7 @@ def check(
         splits, where = datastore.load(planned.offer, planned.ref, planned.request.data_dir)
         splits, _, _ = intake.leave_out(splits, datastore.excluded(planned.request), where)
         intake.receive(splits, where)
-        with _progress("checking") as progress:
+        with progress_bar("checking") as progress:
             size = planned.request.size
             found = inspect(splits, near=near, input_size=size, progress=progress)
     if pictures is not None:
@@ -204,7 +200,7 @@ def _planned(
 def _prepared(planned: PlannedDataset, flags: dict[str, Any]) -> tuple[StoredDataset, Selection]:
     """Store the dataset, if need be with a bar, and choose the items of its splits."""
     offline = downloads.offline(bool(flags.get("offline")))
-    with stdout_to_stderr(), offline, _progress("reading") as progress:
+    with stdout_to_stderr(), offline, progress_bar("reading") as progress:
         stored = datastore.prepare(planned.offer, planned.ref, planned.request, progress, progress)
     where = f"dataset `{planned.ref.name}`"
     return stored, selection.select(stored, planned.fields, where)
@@ -342,14 +338,6 @@ def _sheet(pictures: list[Any], captions: list[str], title: str, *, pairs: bool)
     return contact_sheet(pictures, captions, pairs=pairs, title=title)
 
 
-def _format(output: Path) -> str:
-    known = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
-    found = known.get(output.suffix.lower())
-    if found is None:
-        raise UsageError(f"`{output}`: the picture's ending is one of {listing(known)}")
-    return found
-
-
 def _print_findings(found: Inspection) -> None:
     """Print the answer, then each kind of finding with a few examples below it."""
     click.secho(found.answer(), bold=True)
@@ -398,18 +386,3 @@ def _next_step(found: Inspection, fix_list: Path | None, dataset: str) -> str:
         drawn = ", `--pictures FOLDER` draws the copies" if found.groups else ""
         return f"`--fix-list FILE` writes what to leave out{drawn}"
     return f"`bench run --datasets {dataset} --exclude {fix_list}` leaves the listed files out"
-
-
-@contextlib.contextmanager
-def _progress(verb: str) -> Iterator[Callable[[int, int], None]]:
-    """Show a bar on a terminal, nothing where stderr is piped."""
-    if not sys.stderr.isatty():
-        yield lambda done, total: None
-        return
-    from rich.progress import Progress
-
-    from bench.terminal import terminal
-
-    with Progress(console=terminal(sys.stderr), transient=True) as bar:
-        task = bar.add_task(verb, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)

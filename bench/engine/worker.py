@@ -32,6 +32,7 @@ from bench.engine.interruption import Interrupted
 from bench.engine.rehearsal import rehearse
 from bench.engine.setup import Setup, offer_of, set_up
 from bench.engine.training import Diverged, Training, train
+from bench.engine.using import exporting, predicting
 from bench.errors import BenchError
 from bench.jobs import JobKind
 from bench.records import EpochMetrics, Purpose, RunSpec, RunStatus, StepMetrics
@@ -343,6 +344,7 @@ def _environment(
         "mean": data.train.mean.flatten().tolist(),
         "std": data.train.std.flatten().tolist(),
         "stored_images": list(data.stored.image_shape),
+        "input_size": data.size,
         "placement": data.train.images.name,
     }
 
@@ -366,4 +368,6 @@ _JOBS: dict[JobKind, Callable[[dict[str, Any], Emit], dict[str, Any]]] = {
     JobKind.PREPARE: _prepare,
     JobKind.REHEARSE: _rehearse,
     JobKind.RUN: _run,
+    JobKind.PREDICT: predicting.perform,
+    JobKind.EXPORT: exporting.perform,
 }

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import bench
+from bench.folders import hidden as hidden
+from bench.folders import natural as natural
+from bench.folders import walk as walk
 from bench.text import did_you_mean, listing
 
 SPLIT_NAMES = {
@@ -22,8 +25,6 @@ SPLIT_NAMES = {
 """What folders, files and cells of a table call the splits, in lower case."""
 
 UNLABELLED_NAMES = ("unlabelled", "unlabeled", "predict", "prediction")
-
-_NUMBER = re.compile(r"(\d+)")
 
 
 def absolute(text: str) -> str:
@@ -87,21 +88,6 @@ def beside(name: str, folder: Path) -> Path:
     )
 
 
-def hidden(name: str) -> bool:
-    """Return whether a file or folder is none of the user's: of a file manager or an editor."""
-    return name.startswith(".") or name in ("__MACOSX", "@eaDir")
-
-
-def natural(text: str) -> tuple[list[tuple[int, int, str]], str]:
-    """Return a key that sorts `2` before `10`, and a before B."""
-    parts = [
-        (0, int(part), "") if part.isdecimal() else (1, 0, part.casefold())
-        for part in _NUMBER.split(text)
-        if part
-    ]
-    return parts, text
-
-
 def split_of(name: str) -> str | None:
     """Return `train`, `val` or `test` where a folder's or a cell's name means one of them."""
     return SPLIT_NAMES.get(name.strip().lower())
@@ -117,46 +103,6 @@ def split_of_file(name: str) -> str | None:
 def examples(items: Iterable[str]) -> str:
     """Return the first items in backticks and how many more there are."""
     return listing(items, 3)
-
-
-def walk(root: Path) -> Iterator[tuple[str, list[str]]]:
-    """Yield each folder below `root`, itself first, with the files in it, hidden ones left out.
-
-    Folders are relative POSIX paths, that of the root is empty. Links to folders are followed,
-    except to one that they lie in, which would never end.
-
-    Raises:
-        bench.DataError: a folder cannot be read.
-    """
-    top = os.path.realpath(root)
-    waiting: list[tuple[str, str, tuple[str, ...]]] = [("", str(root), (top,))]
-    while waiting:
-        relative, folder, above = waiting.pop()
-        names, inner = [], []
-        try:
-            entries = list(os.scandir(folder))
-        except OSError as error:
-            raise bench.DataError(f"cannot read the folder `{folder}`: {error.strerror}") from error
-        for entry in entries:
-            if hidden(entry.name):
-                continue
-            try:
-                is_folder = entry.is_dir()
-            except PermissionError as error:
-                raise bench.DataError(f"cannot read `{entry.path}`: {error.strerror}") from error
-            except OSError:
-                is_folder = False  # a link that leads to itself is no picture, as reading will tell
-            if not is_folder:
-                names.append(entry.name)
-                continue
-            # Asking the disk takes a while, and only a link can lead anywhere else.
-            linked = entry.is_symlink()
-            real = os.path.realpath(entry.path) if linked else os.path.join(above[-1], entry.name)
-            if not (linked and real in above):
-                path = f"{relative}/{entry.name}" if relative else entry.name
-                inner.append((path, entry.path, (*above, real)))
-        yield relative, sorted(names)
-        waiting += sorted(inner, reverse=True)
 
 
 def is_image(name: str) -> bool:

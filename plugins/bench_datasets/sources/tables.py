@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import bench
-from bench.text import did_you_mean, listing, one_line
+from bench.sheets import IMAGE_COLUMNS as IMAGE_COLUMNS
+from bench.sheets import Table
+from bench.sheets import delimiter as delimiter
+from bench.sheets import read as read
+from bench.text import did_you_mean, listing
 from bench_datasets.sources import common
 
-IMAGE_COLUMNS = (
-    *("image", "images", "filename", "file_name", "file", "path", "filepath", "file_path"),
-    *("image_path", "imagepath", "image_name", "image_file", "img", "img_path", "img_name"),
-    *("image_id", "imageid", "id", "id_code", "name"),
-)
 LABEL_COLUMNS = (
     *("label", "labels", "class", "classes", "target", "targets", "category", "categories"),
     *("tag", "tags", "class_name", "class_id", "label_name"),
@@ -24,25 +22,6 @@ SPLIT_COLUMNS = ("split", "set", "subset", "partition", "data_set")
 ON = ("1", "1.0", "true")
 OFF = ("0", "0.0", "false", "")
 SUFFIXES = (".csv", ".tsv")
-
-
-@dataclass
-class Table:
-    """A table as it stands in its file.
-
-    Attributes:
-        header: the names of the columns.
-        rows: the cells, as many in each row as in the header.
-    """
-
-    path: Path
-    header: list[str]
-    rows: list[list[str]]
-
-    def column(self, name: str) -> list[str]:
-        """Return the cells of a column, without the blanks around them."""
-        index = self.header.index(name)
-        return [row[index].strip() for row in self.rows]
 
 
 @dataclass
@@ -98,44 +77,6 @@ def find(path: Path) -> dict[str, Path]:
             "name the file after `csv:`"
         )
     return found
-
-
-def read(path: Path) -> Table:
-    """Return a table with a header; cells are parted by commas, semicolons or tabs.
-
-    Raises:
-        bench.DataError: the file cannot be read, is empty, or its rows differ in length.
-    """
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            first = file.readline()
-            file.seek(0)
-            rows = [row for row in csv.reader(file, delimiter=delimiter(first)) if any(row)]
-    except OSError as error:
-        raise bench.DataError(f"cannot read `{path}`: {error.strerror}") from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        reason = one_line(str(error), 100)
-        raise bench.DataError(
-            f"`{path}` is no table in UTF-8 ({reason}); save it as CSV again"
-        ) from error
-    if len(rows) < 2:
-        raise bench.DataError(f"`{path}` holds no rows below its header; fill it")
-    header = [cell.strip() for cell in rows[0]]
-    wrong = [index for index, row in enumerate(rows[1:], 2) if len(row) != len(header)]
-    if wrong:
-        raise bench.DataError(
-            f"`{path}`: {len(wrong)} of {len(rows) - 1} rows do not have {len(header)} cells as "
-            f"the header has, first row {wrong[0]}; mend them"
-        )
-    if len(set(header)) < len(header):
-        twice = next(name for name in header if header.count(name) > 1)
-        raise bench.DataError(f"`{path}` has two columns `{twice}`; rename one")
-    return Table(path, header, rows[1:])
-
-
-def delimiter(line: str) -> str:
-    """Return what parts the cells of a line: a comma unless others are more frequent."""
-    return max(",;\t", key=line.count)
 
 
 def take(
@@ -209,8 +150,7 @@ def _column(table: Table, wanted: str, known: Sequence[str], param: str) -> str 
                 f"only {listing(table.header)}; check `--set csv.{param}`"
             )
         return wanted
-    lowered = {name.lower(): name for name in reversed(table.header)}
-    return next((lowered[name] for name in known if name in lowered), None)
+    return table.find(known)
 
 
 def _labels(
