@@ -6,16 +6,15 @@ is a row with its cause and no rank.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from bench import comparison, stats, studies
+from bench import comparison, conclusion, stats, studies
 from bench.answers import AnswerBook
 from bench.naming import tell_apart
 from bench.records import Purpose, RunRecord, RunStatus, canonical
-from bench.rows import METRIC_NAMES, Row, in_order, percent, row_of, succeeded
+from bench.rows import Row, by_rank, in_order, row_of, succeeded
 from bench.store import Store
 from bench.studies import StudyRecord
 
@@ -31,6 +30,8 @@ class Block:
         answer: one sentence: which row to choose, or that they cannot be told apart.
         metric: what rows are ranked by.
         gap: the smallest difference in it that the test set resolves with one seed.
+        gap_of_methods: the same of the best two rows with the seeds that they have; None unless
+            both have several.
         details: the protocol fields that its title names, as it says them.
     """
 
@@ -39,6 +40,7 @@ class Block:
     answer: str = ""
     metric: str = "accuracy"
     gap: float | None = None
+    gap_of_methods: float | None = None
     details: dict[str, str] = field(default_factory=dict)
 
 
@@ -61,6 +63,7 @@ class Leaderboard:
                 "answer": block.answer,
                 "metric": block.metric,
                 "resolvable_gap": block.gap,
+                "resolvable_gap_of_methods": block.gap_of_methods,
             }
             for block in self.blocks
         ]
@@ -93,7 +96,7 @@ def build(records: Iterable[RunRecord], store: Store, sort: str = "score") -> Le
         rows = [row_of(runs, book, known) for runs in cells]
         tell_apart(rows)
         _rank(rows, book)
-        block = Block("", in_order(rows, sort))
+        block = Block("", by_rank(rows) if sort == "score" else in_order(rows, sort))
         _conclude(block, book)
         result.append(block)
     _name(result)
@@ -155,53 +158,36 @@ def _block_key(record: RunRecord) -> str:
 
 
 def _rank(rows: list[Row], book: AnswerBook) -> None:
-    ranked = in_order([row for row in rows if row.score is not None], "score")
-    runs = [succeeded(row) for row in ranked]
+    """Give each row with a score its tie group, and its rank: one more than rows in groups before.
+
+    So a row that cannot be told from the best only because its own noise is wide has rank 1 too,
+    and stands before steadier ones that can.
+    """
+    ordered = in_order([row for row in rows if row.score is not None], "score")
+    runs = [succeeded(row) for row in ordered]
     groups = stats.tie_groups(
-        len(ranked),
-        lambda i, others: comparison.p_values(runs[i], [runs[j] for j in others], book),
+        len(ordered),
+        lambda leader, others: comparison.against(runs[leader], [runs[i] for i in others], book),
     )
-    first_of: dict[int, int] = {}
-    for place, (row, group) in enumerate(zip(ranked, groups, strict=True), start=1):
+    for row, group in zip(ordered, groups, strict=True):
         row.tie_group = group
-        row.rank = first_of.setdefault(group, place)
+        row.rank = 1 + sum(other < group for other in groups)
 
 
 def _conclude(block: Block, book: AnswerBook) -> None:
-    """Write the sentence that answers the question."""
-    ranked = in_order([row for row in block.rows if row.rank is not None], "score")
+    """Say what the block comes to, and what could be told apart in it."""
+    ranked = by_rank([row for row in block.rows if row.rank is not None])
+    block.answer = conclusion.conclude(ranked, labels_of(block.rows), book)
     if not ranked:
-        block.answer = "no run succeeded; the status column says why"
         return
     best = ranked[0]
     assert best.score is not None
     block.metric = best.metric
     block.gap = comparison.resolvable_gap(succeeded(best)[0], best.score)
-    labels = labels_of(block.rows)
-    leader = labels[id(best)]
-    items = f"{best.n:,} test images with {_seeds(best)}"
-    if len(ranked) == 1:
-        what = "" if best.metric == "accuracy" else f" {METRIC_NAMES[best.metric]}"
-        block.answer = f"{leader} reaches {percent(best.score)}{what} on {items}"
-        return
-    tied = [row for row in ranked if row.tie_group == 1]
-    if len(tied) == 1:
-        gap = compare(best, ranked[1], book)
-        block.answer = (
-            f"{leader} is ahead of {labels[id(ranked[1])]} by {100 * gap.estimate:.1f} points "
-            f"({100 * gap.low:.1f} to {100 * gap.high:.1f}) on {items}"
-        )
-        if best.seeds == 1:
-            block.answer += "; this compares two networks, `--seeds 5` compares the methods"
-        return
-    names = [labels[id(row)] for row in tied]
-    who = f"{', '.join(names[:-1])} and {names[-1]}"
-    block.answer = f"{who} cannot be told apart on {items}"
-    if not any(row.shared for row in tied):
-        quick = min(tied, key=lambda row: row.train_seconds or math.inf)
-        block.answer += f"; {labels[id(quick)]} trains fastest"
-    more = 5 if best.seeds < 5 else 2 * best.seeds
-    block.answer += f", and `--seeds {more}` may separate them"
+    if len(ranked) > 1:
+        found = compare(best, ranked[1], book)
+        if found.test.of_methods:
+            block.gap_of_methods = (found.high - found.low) / 2
 
 
 def titled(dataset: str, details: Mapping[str, str]) -> str:
@@ -253,10 +239,6 @@ def _titled_fields(rows: list[Row]) -> dict[str, Any]:
     content = row.records[0].spec.key.get("dataset", {}).get("fingerprint") or "unknown"
     own = {**dataset_params, "content": str(content)[:8]}
     return {**row.protocol, **row.pinned, **own, "mode": row.mode}
-
-
-def _seeds(row: Row) -> str:
-    return "one seed" if row.seeds == 1 else f"{row.seeds} seeds"
 
 
 def _word(value: Any) -> str:

@@ -213,7 +213,12 @@ def footnote(block: Block) -> str:
     text = "; ".join(meanings[kind] for kind in sorted(noise))
     if block.gap is not None:
         text += f". Gaps under about {100 * block.gap:.1f} points are beyond this test set"
-        text += " with one seed."
+        text += " with one seed"
+        if block.gap_of_methods is not None:
+            text += (
+                f", gaps of the best two under about {100 * block.gap_of_methods:.1f} with theirs"
+            )
+        text += "."
     if any(row.shared for row in ranked):
         text += " ~ Runs that shared their device: do not compare their times."
     return text
