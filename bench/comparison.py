@@ -104,14 +104,16 @@ def compare(
     numbers = [_numbers(ok, name, book, measure) for ok in (ok_a, ok_b)]
     if not all(numbers):
         return stats.Difference.untested(math.nan)
-    if min(map(len, numbers)) > 1 and max(len({*each}) for each in numbers) > 1:
-        first, second = (evidence.gather(ok, name, book, measure) for ok in (ok_a, ok_b))
-        if first is not None and second is not None and first.asked == second.asked:
-            return stats.crossed(first.sample, second.sample)
-        return stats.welch(*numbers)
-    first, second = (evidence.gather(ok[:1], name, book, measure) for ok in (ok_a, ok_b))
-    if first is not None and second is not None and first.asked == second.asked:
-        return _networks(first, second, name)
+    several = min(map(len, numbers)) > 1
+    if several:
+        found = _evidence(ok_a, ok_b, name, book, measure)
+        if found is not None and _vary(found):
+            return stats.crossed(found[0].sample, found[1].sample)
+        if found is None and max(len({*each}) for each in numbers) > 1:
+            return stats.welch(*numbers)
+    found = _evidence(ok_a[:1], ok_b[:1], name, book, measure)
+    if found is not None:
+        return _networks(*found, name)
     if name == "accuracy":
         counts = [
             (round(each[0] * (n := int(ok[0].metrics["test"]["n"]))), n)
@@ -121,22 +123,23 @@ def compare(
     return stats.Difference.untested(float(np.mean(numbers[0]) - np.mean(numbers[1])))
 
 
-def p_values(
+def against(
     leader: Sequence[RunRecord], others: Sequence[Sequence[RunRecord]], book: AnswerBook
-) -> list[float]:
-    """Return the p-values of a method against others, for tie groups.
+) -> list[stats.Difference]:
+    """Return the differences of a method from others, for tie groups.
 
-    Predictions are read only where they can matter. Of rows that are so far behind that the
-    correction for all pairs lets them pass whatever the items, the largest p-value possible is
-    given. A pair without a test cannot be told apart.
+    Predictions are read only where they can matter: where rows are so far apart that the
+    correction for all pairs lets them pass whatever the items, nothing but the largest p-value
+    possible is told.
     """
     enough = stats.ALPHA / max(1, stats.pairs(len(others) + 1))
     result = []
     for other in others:
         p = _most(leader, other)
-        if p >= enough:
-            p = compare(leader, other, book).p
-        result.append(1.0 if math.isnan(p) else p)
+        if p < enough:
+            result.append(stats.Difference(math.nan, math.nan, math.nan, p, stats.Test.NONE))
+        else:
+            result.append(compare(leader, other, book))
     return result
 
 
@@ -157,6 +160,26 @@ def _numbers(
         return known
     found = evidence.gather(records, name, book, measure)
     return [] if found is None else [float(score) for score in found.sample.scores]
+
+
+def _evidence(
+    ok_a: Sequence[RunRecord],
+    ok_b: Sequence[RunRecord],
+    name: str,
+    book: AnswerBook,
+    measure: Measure | None,
+) -> tuple[Evidence, Evidence] | None:
+    """Return what two methods scored item by item; None unless the items are the same."""
+    first = evidence.gather(ok_a, name, book, measure)
+    second = first and evidence.gather(ok_b, name, book, measure)
+    if first is None or second is None or first.asked != second.asked:
+        return None
+    return first, second
+
+
+def _vary(sides: Sequence[Evidence]) -> bool:
+    """Return whether the networks of a method differ at all."""
+    return any(len({*side.sample.scores}) > 1 or side.sample.own > 0 for side in sides)
 
 
 def _networks(first: Evidence, second: Evidence, name: str) -> stats.Difference:

@@ -6,16 +6,15 @@ is a row with its cause and no rank.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from bench import comparison, stats, studies
+from bench import comparison, conclusion, stats, studies
 from bench.answers import AnswerBook
 from bench.naming import tell_apart
 from bench.records import SEEDED, Purpose, RunRecord, RunStatus, canonical
-from bench.rows import METRIC_NAMES, Row, in_order, percent, row_of, succeeded
+from bench.rows import Row, by_rank, in_order, row_of, succeeded
 from bench.scoring import Scorer
 from bench.store import Store
 from bench.studies import StudyRecord
@@ -32,6 +31,8 @@ class Block:
         answer: one sentence: which row to choose, or that they cannot be told apart.
         metric: what rows are ranked by.
         gap: the smallest difference in it that the test set resolves with one seed.
+        gap_of_methods: the same of the best two rows with the seeds that they have; None unless
+            both have several.
         details: the protocol fields that its title names, as it says them.
         sort: the column or metric that its rows are ordered by; `score` is what ranks.
     """
@@ -41,6 +42,7 @@ class Block:
     answer: str = ""
     metric: str = "accuracy"
     gap: float | None = None
+    gap_of_methods: float | None = None
     details: dict[str, str] = field(default_factory=dict)
     sort: str = "score"
 
@@ -65,6 +67,7 @@ class Leaderboard:
                 "metric": block.metric,
                 "resolvable_gap": block.gap,
                 "sorted_by": block.sort,
+                "resolvable_gap_of_methods": block.gap_of_methods,
             }
             for block in self.blocks
         ]
@@ -127,7 +130,7 @@ def blocks_of(
             row.asked = scorer.measure(succeeded(row))
         tell_apart(rows)
         _rank(rows, book)
-        block = Block("", in_order(rows, "score"))
+        block = Block("", by_rank(rows))
         _conclude(block, book)
         result.append(block)
     return result
@@ -137,7 +140,8 @@ def assembled(blocks: list[Block], sort: str = "score") -> Leaderboard:
     """Return blocks as one leaderboard: titled by what tells them apart, their rows sorted."""
     _name(blocks)
     for block in blocks:
-        block.rows, block.sort = in_order(block.rows, sort), sort
+        block.rows = by_rank(block.rows) if sort == "score" else in_order(block.rows, sort)
+        block.sort = sort
     return Leaderboard(sorted(blocks, key=lambda block: block.title))
 
 
@@ -207,53 +211,36 @@ def block_of(record: RunRecord) -> dict[str, Any]:
 
 
 def _rank(rows: list[Row], book: AnswerBook) -> None:
-    ranked = in_order([row for row in rows if row.score is not None], "score")
-    runs = [succeeded(row) for row in ranked]
+    """Give each row with a score its tie group, and its rank: one more than rows in groups before.
+
+    So a row that cannot be told from the best only because its own noise is wide has rank 1 too,
+    and stands before steadier ones that can.
+    """
+    ordered = in_order([row for row in rows if row.score is not None], "score")
+    runs = [succeeded(row) for row in ordered]
     groups = stats.tie_groups(
-        len(ranked),
-        lambda i, others: comparison.p_values(runs[i], [runs[j] for j in others], book),
+        len(ordered),
+        lambda leader, others: comparison.against(runs[leader], [runs[i] for i in others], book),
     )
-    first_of: dict[int, int] = {}
-    for place, (row, group) in enumerate(zip(ranked, groups, strict=True), start=1):
+    for row, group in zip(ordered, groups, strict=True):
         row.tie_group = group
-        row.rank = first_of.setdefault(group, place)
+        row.rank = 1 + sum(other < group for other in groups)
 
 
 def _conclude(block: Block, book: AnswerBook) -> None:
-    """Write the sentence that answers the question."""
-    ranked = in_order([row for row in block.rows if row.rank is not None], "score")
+    """Say what the block comes to, and what could be told apart in it."""
+    ranked = by_rank([row for row in block.rows if row.rank is not None])
+    block.answer = conclusion.conclude(ranked, labels_of(block.rows), book)
     if not ranked:
-        block.answer = "no run succeeded; the status column says why"
         return
     best = ranked[0]
     assert best.score is not None
     block.metric = best.metric
     block.gap = comparison.resolvable_gap(succeeded(best)[0], best.score)
-    labels = labels_of(block.rows)
-    leader = labels[id(best)]
-    items = f"{best.n:,} test images with {_seeds(best)}"
-    if len(ranked) == 1:
-        what = "" if best.metric == "accuracy" else f" {METRIC_NAMES[best.metric]}"
-        block.answer = f"{leader} reaches {percent(best.score)}{what} on {items}"
-        return
-    tied = [row for row in ranked if row.tie_group == 1]
-    if len(tied) == 1:
-        gap = compare(best, ranked[1], book)
-        block.answer = (
-            f"{leader} is ahead of {labels[id(ranked[1])]} by {100 * gap.estimate:.1f} points "
-            f"({100 * gap.low:.1f} to {100 * gap.high:.1f}) on {items}"
-        )
-        if best.seeds == 1:
-            block.answer += "; this compares two networks, `--seeds 5` compares the methods"
-        return
-    names = [labels[id(row)] for row in tied]
-    who = f"{', '.join(names[:-1])} and {names[-1]}"
-    block.answer = f"{who} cannot be told apart on {items}"
-    if not any(row.shared for row in tied):
-        quick = min(tied, key=lambda row: row.train_seconds or math.inf)
-        block.answer += f"; {labels[id(quick)]} trains fastest"
-    more = 5 if best.seeds < 5 else 2 * best.seeds
-    block.answer += f", and `--seeds {more}` may separate them"
+    if len(ranked) > 1:
+        found = compare(best, ranked[1], book)
+        if found.test.of_methods:
+            block.gap_of_methods = (found.high - found.low) / 2
 
 
 def titled(dataset: str, details: Mapping[str, str]) -> str:
@@ -304,10 +291,6 @@ def _titled_fields(rows: list[Row]) -> dict[str, Any]:
     dataset_params = {f"dataset {k}": v for k, v in row.params["dataset"].items()}
     own = {**dataset_params, "content": (row.content or "unknown")[:8]}
     return {**row.protocol, **row.pinned, **own, "mode": row.mode}
-
-
-def _seeds(row: Row) -> str:
-    return "one seed" if row.seeds == 1 else f"{row.seeds} seeds"
 
 
 def _word(value: Any) -> str:

@@ -21,6 +21,9 @@ from bench.rows import Row
 from bench.store import Store
 from bench.studies import StudyRecord
 
+_KEPT = ("answer", "metric", "gap", "gap_of_methods")
+"""The fields of a block that are as they were made, whatever else is in the leaderboard."""
+
 
 def stored(store: Store, sort: str = "score") -> Leaderboard:
     """Return what `leaderboard.build` makes of all records of a store; rows have no records.
@@ -92,10 +95,10 @@ def _to_plain(block: Block) -> dict[str, Any]:
         if all(canonical(row[name]) == canonical(value) for row in rows)
     }
     own = [{name: row[name] for name in row if name not in common} for row in rows]
-    plain = {"answer": block.answer, "metric": block.metric, "gap": block.gap}
+    plain = {name: getattr(block, name) for name in _KEPT}
     return {**plain, "common": common, "rows": own}
 
 
 def _from_plain(data: dict[str, Any]) -> Block:
     rows = [Row.from_plain({**data["common"], **own}) for own in data["rows"]]
-    return Block("", rows, data["answer"], data["metric"], data["gap"])
+    return Block("", rows, **{name: data[name] for name in _KEPT})

@@ -371,6 +371,11 @@ def _further(rows: Sequence[Row], name: str) -> tuple[Callable[[Row], Any], bool
     return value, not (asked and asked[0].lower_is_better)
 
 
+def by_rank(rows: list[Row]) -> list[Row]:
+    """Sort rows by tie group and within it by score; rows without a rank come last."""
+    return sorted(in_order(rows, "score"), key=lambda row: row.tie_group or math.inf)
+
+
 def succeeded(row: Row) -> list[RunRecord]:
     """Return the runs of a row that have a score."""
     return [record for record in row.records if comparison.is_scored(record)]

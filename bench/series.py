@@ -12,7 +12,7 @@ from bench import curves, leaderboard
 from bench.leaderboard import Block, Leaderboard
 from bench.naming import tell_apart
 from bench.records import EpochMetrics, RunRecord
-from bench.rows import METRIC_NAMES, Row, in_order, succeeded
+from bench.rows import METRIC_NAMES, Row, by_rank, succeeded
 from bench.store import Store
 from bench.tables import COLUMN_NAMES
 from bench.text import one_line
@@ -133,7 +133,7 @@ def _labels(rows: Sequence[Row]) -> dict[int, str]:
 
 
 def _panel(block: Block, labels: dict[int, str], common: dict[str, str], store: Store) -> Panel:
-    ranked = in_order([row for row in block.rows if row.rank is not None], "score")
+    ranked = by_rank([row for row in block.rows if row.rank is not None])
     names = [one_line(labels[id(row)]) for row in ranked]
     if len({*names}) < len(names):  # one method on several devices
         names = [

@@ -240,7 +240,12 @@ def footnote(block: Block) -> str:
     text = "; ".join(meanings[kind] for kind in sorted(noise))
     if block.gap is not None:
         text += f". Gaps under about {100 * block.gap:.1f} points are beyond this test set"
-        text += " with one seed."
+        text += " with one seed"
+        if block.gap_of_methods is not None:
+            text += (
+                f", gaps of the best two under about {100 * block.gap_of_methods:.1f} with theirs"
+            )
+        text += "."
     if any(found.noise == "items" for row in ranked for found in row.asked.values()):
         text += " Of further metrics that are no share of the items, the interval over items comes"
         text += " from a standard error, bootstrapped where the metric is no mean."

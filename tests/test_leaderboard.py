@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from samples import make_record, make_spec, write_predictions
+from simulated import answers
 
 from bench import leaderboard, metrics, stats, tables
 from bench.answers import AnswerBook
@@ -71,7 +72,8 @@ def test_a_noisy_row_ties_with_the_best_over_a_steadier_one_between(store: Store
         + seeded("steady", [0.800, 0.801, 0.802])
         + seeded("noisy", [0.60, 0.78, 0.95])
     )
-    expected = [("best", 1, 1), ("steady", 2, 2), ("noisy", 1, 1)]
+    # It stands with its group; rows are never shown out of the order of their ranks.
+    expected = [("best", 1, 1), ("noisy", 1, 1), ("steady", 3, 2)]
     assert summary(build(records, store)) == expected
 
 
@@ -304,10 +306,8 @@ def test_items_are_paired_by_their_ids(store: Store) -> None:
     assert compare(store, records) == stats.mcnemar(a, b)
 
 
-def test_several_seeds_are_compared_by_their_means(store: Store) -> None:
+def test_several_seeds_without_predictions_are_compared_by_their_means(store: Store) -> None:
     records = seeded("a", [0.90, 0.91, 0.92]) + seeded("b", [0.80, 0.82, 0.83])
-    for record in records:
-        write_predictions(store, record, [True] * 1000)
     assert compare(store, records) == stats.welch([0.90, 0.91, 0.92], [0.80, 0.82, 0.83])
 
 
@@ -345,12 +345,15 @@ def test_a_leader_is_named_with_its_lead(store: Store) -> None:
     text = answer(seeded("a", [0.90, 0.91, 0.92]) + seeded("b", [0.80, 0.81, 0.82]), store)
     lead = stats.welch([0.90, 0.91, 0.92], [0.80, 0.81, 0.82])
     points = f"10.0 points ({100 * lead.low:.1f} to {100 * lead.high:.1f})"
-    assert text == f"a is ahead of b by {points} on 1,000 test images with 3 seeds"
+    assert text == (
+        f"a is ahead of b by {points} on 1,000 test images with 3 seeds; of other test images "
+        "this says nothing, since predictions are missing"
+    )
 
 
 def test_a_leader_by_one_seed_is_said_to_be_a_network(store: Store) -> None:
     text = answer(seeded("a", [0.9]) + seeded("b", [0.5]), store)
-    assert text.startswith("a is ahead of b by 40.0 points (36.4 to 43.6)")
+    assert text.startswith("a is ahead of b by 40.0 points (36.3 to 43.5)")
     assert text.endswith("this compares two networks, `--seeds 5` compares the methods")
 
 
@@ -363,14 +366,72 @@ def test_a_tie_names_the_quickest_and_what_to_try(store: Store) -> None:
     )
     assert answer(records, store) == (
         "a, b and c cannot be told apart on 1,000 test images with one seed; "
-        "b trains fastest, and `--seeds 5` may separate them"
+        "b trains fastest; this compares networks, `--seeds 5` compares the methods"
     )
 
 
-def test_a_tie_of_many_seeds_asks_for_more_of_them(store: Store) -> None:
+def stored(
+    store: Store, truths: dict[str, float], seeds: int, *, n: int = 1000, **noise: float
+) -> list[RunRecord]:
+    """Return runs of methods with simulated predictions."""
+    drawn = answers(np.random.default_rng(0), [*truths.values()], seeds, n, **noise)
+    records = []
+    for model, networks in zip(truths, drawn, strict=True):
+        own = seeded(model, networks.mean(1), n=n)
+        for record, right in zip(own, networks, strict=True):
+            write_predictions(store, record, right)
+        records += own
+    return records
+
+
+def test_a_lead_with_predictions_counts_both_noises(store: Store) -> None:
+    records = stored(store, {"a": 0.9, "b": 0.7}, 3)
+    found = compare(store, records)
+    assert found.test == "seeds and items crossed"
+    text = answer(records, store)
+    points = f"{100 * found.estimate:.1f} points ({100 * found.low:.1f} to {100 * found.high:.1f})"
+    assert text == (
+        f"a is ahead of b by {points} on 1,000 test images with 3 seeds, the noise of both counted"
+    )
+    block = only_block(build(records, store))
+    assert block.gap_of_methods == pytest.approx((found.high - found.low) / 2)
+    assert f"under about {100 * block.gap_of_methods:.1f} with theirs" in tables.footnote(block)
+
+
+def test_a_tie_says_how_many_seeds_it_takes(store: Store) -> None:
+    records = stored(store, {"a": 0.88, "b": 0.85}, 3, seed_noise=0.03)
+    found = compare(store, records)
+    need = stats.needed(found, 3, 1)
+    text = answer(records, store)
+    assert "cannot be told apart on 1,000 test images with 3 seeds" in text
+    assert f"`--seeds {need.seeds}`" in text
+    assert f"since {need.share:.0%} of the noise is of seeds" in text
+
+
+def test_a_tie_says_when_it_is_test_images_that_lack(store: Store) -> None:
+    records = stored(store, {"a": 0.88, "b": 0.85}, 5, n=300, seed_noise=0.0, taste=2.0)
+    found = compare(store, records)
+    need = stats.needed(found, 5, 1)
+    text = answer(records, store)
+    assert f"it takes {need.items:g} times the test images" in text
+    assert f"since {1 - need.share:.0%} of the noise is of test images" in text
+
+
+def test_a_tie_of_nothing_is_not_worth_more_seeds(store: Store) -> None:
     records = seeded("a", [0.7, 0.8, 0.9] * 2) + seeded("b", [0.69, 0.81, 0.9] * 2)
-    assert "with 6 seeds" in answer(records, store)
-    assert "`--seeds 12` may separate them" in answer(records, store)
+    text = answer(records, store)
+    assert "with 6 seeds" in text
+    assert "too few to be told from nothing by 100 seeds" in text
+
+
+def test_a_tie_of_many_names_some(store: Store) -> None:
+    records = [record for name in "abcdefgh" for record in seeded(name, [0.9])]
+    assert answer(records, store).startswith("a, b, c, d and 4 more cannot be told apart")
+
+
+def test_seeds_that_differ_are_all_told(store: Store) -> None:
+    records = seeded("a", [0.9, 0.91, 0.92]) + seeded("b", [0.5, 0.51])
+    assert "with 2 and 3 seeds" in answer(records, store)
 
 
 def test_rows_are_called_by_what_tells_them_apart(store: Store) -> None:
@@ -608,12 +669,15 @@ def test_two_multi_label_networks_are_compared_by_a_paired_bootstrap(store: Stor
     _, second = exact(store, records[1])
     samples = [stats.bootstrap_average_precision(labels, each) for each in (first, second)]
     scores = [record.metrics["test"]["mean_average_precision"] for record in records]
-    expected = stats.paired_bootstrap(scores[0] - scores[1], samples[0] - samples[1])
-    assert compare(store, records) == expected
-    assert expected.p < 0.05
+    found = compare(store, records)
+    assert found.test == "paired bootstrap over items"
+    assert found.estimate == pytest.approx(scores[0] - scores[1])
+    half = 1.959963984540054 * (samples[0] - samples[1]).std(ddof=1)
+    assert found.high - found.estimate == pytest.approx(half, rel=1e-4)
+    assert found.p < 0.05
 
 
-def test_several_seeds_of_multi_label_methods_are_compared_by_their_means(store: Store) -> None:
+def test_several_seeds_of_multi_label_methods_are_compared_by_both_noises(store: Store) -> None:
     leans = {"good": (0.4, 0.42, 0.44), "bad": (0.1, 0.12, 0.14)}
     records = [
         tagged(store, model, lean, seed=seed)
@@ -621,12 +685,18 @@ def test_several_seeds_of_multi_label_methods_are_compared_by_their_means(store:
         for seed, lean in enumerate(each)
     ]
     scores = [record.metrics["test"]["mean_average_precision"] for record in records]
-    assert compare(store, records) == stats.welch(scores[:3], scores[3:])
+    found, welch = compare(store, records), stats.welch(scores[:3], scores[3:])
+    assert found.test == "seeds and items crossed"
+    assert found.estimate == pytest.approx(welch.estimate)
+    assert found.seed_variance == pytest.approx(welch.seed_variance)
+    assert found.item_variance >= 0
 
 
 def test_without_predictions_nothing_tells_multi_label_networks_apart(store: Store) -> None:
     records = [tagged(store, "good", 0.4), tagged(store, "bad", 0.1, stored=False)]
-    assert compare(store, records).p == 1
+    found = compare(store, records)
+    assert found.test == "none"
+    assert math.isnan(found.p)
     assert summary(build(records, store)) == [("good", 1, 1), ("bad", 1, 1)]
     bad = build(records, store).rows[1]
     assert (bad.score.low, bad.score.high) == (0, 1)  # type: ignore[union-attr]

@@ -21,13 +21,15 @@ from bench.stats.intervals import Interval, percentile_interval, t_interval, wil
 from bench.stats.moderation import SeedNoise
 from bench.stats.reaching import Reaching, reaching
 from bench.stats.resampling import bootstrap, bootstrap_average_precision
-from bench.stats.resolution import Need, needed, resolvable_gap
+from bench.stats.resolution import MOST_ITEMS, MOST_SEEDS, Need, needed, resolvable_gap
 from bench.stats.several import Standing, standing
-from bench.stats.ties import holm, pairs, tie_groups
+from bench.stats.ties import correct, holm, pairs, tie_groups
 
 __all__ = [
     "ALPHA",
     "LEVEL",
+    "MOST_ITEMS",
+    "MOST_SEEDS",
     "Difference",
     "Interval",
     "Need",
@@ -38,6 +40,7 @@ __all__ = [
     "Test",
     "bootstrap",
     "bootstrap_average_precision",
+    "correct",
     "crossed",
     "expected_best",
     "holm",

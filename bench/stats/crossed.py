@@ -93,13 +93,17 @@ def crossed(a: Sample, b: Sample) -> Difference:
     """Compare two methods that were asked the same items, two seeds or more each.
 
     Raises:
-        ValueError: there are fewer seeds, or nothing varies with them.
+        ValueError: there are fewer seeds, or they are all alike.
     """
     if min(len(a.scores), len(b.scores)) < 2:
         raise ValueError("both noises are known from two seeds or more on each side")
     seeds, freedom = seed_variance(a.scores, b.scores)
     if seeds == 0:
-        raise ValueError("methods whose scores do not vary with the seed are networks to compare")
+        # Networks that differ may score the same by chance; without noise of seeds they would vary
+        # by that of their items.
+        seeds, freedom = a.own + b.own, len(a.scores) + len(b.scores) - 2
+    if seeds == 0:
+        raise ValueError("methods whose seeds are all alike are networks to compare")
     items = item_variance(a, b)
     estimate = float(a.scores.mean() - b.scores.mean())
     error = math.sqrt(seeds + items)

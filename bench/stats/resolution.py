@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import math
 from dataclasses import dataclass
 
@@ -34,9 +35,10 @@ class Need:
     """What would tell two methods apart, were they as far apart as they seem.
 
     Attributes:
-        seeds: of each method; None where no hundred of them would do.
-        items: how many times the test items; None where not a hundred times as many would do.
-        share: of the variance, what the seeds have now.
+        seeds: of each method; None where `MOST_SEEDS` would not do.
+        items: how many times the test items; None where `MOST_ITEMS` would not do, or nothing is
+            known of their noise.
+        share: of the variance, what the seeds have now; NaN where nothing is known of items.
     """
 
     seeds: int | None
@@ -44,8 +46,8 @@ class Need:
     share: float
 
 
-def needed(found: Difference, seeds: int, comparisons: int = 1) -> Need | None:
-    """Return what would tell two methods apart; None where their noises are not both known.
+def needed(found: Difference, seeds: int, comparisons: int = 1) -> Need:
+    """Return what would tell two methods apart, more seeds or more items.
 
     The difference found is taken as the true one, and what is named would find it at 5 %,
     corrected for the number of comparisons, in 80 % of cases. Since a difference that was found
@@ -56,10 +58,8 @@ def needed(found: Difference, seeds: int, comparisons: int = 1) -> Need | None:
         seeds: of each method, or the smaller number.
         comparisons: among which this one is (Bonferroni's correction).
     """
-    if not math.isfinite(found.seed_variance) or not math.isfinite(found.item_variance):
-        return None
-    of_seeds, of_items = found.seed_variance, found.item_variance
-    share = of_seeds / (of_seeds + of_items)
+    of_seeds = found.seed_variance
+    of_items = 0.0 if math.isnan(found.item_variance) else found.item_variance
     alpha = ALPHA / comparisons
 
     def resolves(more_seeds: float, more_items: float) -> bool:
@@ -68,7 +68,13 @@ def needed(found: Difference, seeds: int, comparisons: int = 1) -> Need | None:
         errors = quantile(parts[0] / sum(parts), freedom, alpha) + normal_quantile(2 * POWER - 1)
         return abs(found.estimate) >= errors * math.sqrt(sum(parts))
 
-    more = next((k for k in range(seeds + 1, MOST_SEEDS + 1) if resolves(k / seeds, 1)), None)
-    # Items lower the part of the seeds' noise that is theirs too, which is left out of account.
-    times = next((x / 4 for x in range(5, 4 * MOST_ITEMS + 1) if resolves(1, x / 4)), None)
-    return Need(more, times, share)
+    ks = range(seeds + 1, MOST_SEEDS + 1)
+    more = bisect.bisect_left(ks, True, key=lambda k: resolves(k / seeds, 1))
+    # That more items lower some of the noise of seeds as well is left out of account.
+    quarters = range(5, 4 * MOST_ITEMS + 1)
+    times = bisect.bisect_left(quarters, True, key=lambda quarter: resolves(1, quarter / 4))
+    return Need(
+        ks[more] if more < len(ks) else None,
+        quarters[times] / 4 if times < len(quarters) and of_items else None,
+        math.nan if math.isnan(found.item_variance) else of_seeds / (of_seeds + of_items),
+    )
