@@ -43,7 +43,8 @@ class AnswerBook:
         path = self._store.folder(record.id) / "predictions.npz"
         known = record.environment
         try:
-            with np.load(path, allow_pickle=False) as stored:
+            # Opened here, since numpy leaves a damaged file open.
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
                 order = np.argsort(stored[f"{split}_ids"], kind="stable")
                 name = f"{split}_probabilities"
                 answers = Answers(

@@ -43,7 +43,7 @@ _PRICES = ("false_positive", "false_negative")
     "--cost",
     metavar="PRICES|FILE",
     help="The lowest cost: `false_positive=1,false_negative=10` of one class; or a CSV file of "
-    "what it costs to say a column of an item of a row, for the least expected cost of all classes.",
+    "what saying a column of an item of a row costs, for the least expected cost of all classes.",
 )
 @click.option(
     "--class",
