@@ -25,7 +25,7 @@ class AnswerBook:
         """Return a run's answers on `val` or `test`, or None where they cannot be read."""
         place = (record.id, split)
         if place not in self._known:
-            self._known[place] = self._read(record, split)
+            self._known[place] = self.read(record, split)
         return self._known[place]
 
     def samples(self, record: RunRecord) -> npt.NDArray[np.float64] | None:
@@ -39,7 +39,8 @@ class AnswerBook:
             )
         return self._samples[record.id]
 
-    def _read(self, record: RunRecord, split: str) -> Answers | None:
+    def read(self, record: RunRecord, split: str) -> Answers | None:
+        """Return what `of` returns, without keeping it, for whoever goes through many runs."""
         path = self._store.folder(record.id) / "predictions.npz"
         known = record.environment
         try:

@@ -21,7 +21,7 @@ from bench.text import did_you_mean, listing, one_line
 from bench.thresholds import OperatingPoint, Outcome, Wish
 
 COULD_NOT = 3
-_COUNTS = ("said", "have it", "n")
+_COUNTS = ("said", "have", "n")
 _PRICES = ("false_positive", "false_negative")
 
 
@@ -166,7 +166,7 @@ def _print(
         if len(points) == 1:
             for split, outcome in point.usual.items():
                 rows.append([point.name, split, "as run", *_cells(outcome, wish)])
-    heads = ["class", "split", "threshold", "precision", "said", "recall", "have it"]
+    heads = ["class", "split", "threshold", "precision", "said", "recall", "have"]
     heads += ["cost an item"] if wish.kind == "cost" else []
     if len(points) == 1:  # it stands above the table
         heads, rows = heads[1:], [row[1:] for row in rows]
