@@ -31,7 +31,7 @@ class AnswerBook:
         """Return a run's answers on `val` or `test`, or None where they cannot be read."""
         place = (self.folder(record), split)
         if place not in self._known:
-            self._known[place] = self._read(record, split)
+            self._known[place] = self.read(record, split)
         return self._known[place]
 
     def forget(self, record: RunRecord, split: str = "test") -> None:
@@ -50,11 +50,13 @@ class AnswerBook:
             )
         return self._samples[folder]
 
-    def _read(self, record: RunRecord, split: str) -> Answers | None:
+    def read(self, record: RunRecord, split: str) -> Answers | None:
+        """Return what `of` returns, without keeping it, for whoever goes through many runs."""
         path = self.folder(record) / "predictions.npz"
         known = record.environment
         try:
-            with np.load(path, allow_pickle=False) as stored:
+            # Opened here, since numpy leaves a damaged file open.
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
                 order = np.argsort(stored[f"{split}_ids"], kind="stable")
                 name = f"{split}_probabilities"
                 answers = Answers(

@@ -346,12 +346,13 @@ def in_order(rows: list[Row], by: str) -> list[Row]:
     """
     value, descending = SORTS.get(by) or _further(rows, by)
 
-    def key(row: Row) -> tuple[bool, float, str, str]:
+    def key(row: Row) -> tuple[bool, float, bool, str, str]:
         number = value(row)
         missing = number is None or math.isnan(number)
         return (
             missing,
             0.0 if missing else (-number if descending else number),
+            row.score is None,  # what failed comes after what only lacks this
             row.name,
             row.optimizer,
         )

@@ -126,6 +126,8 @@ class Scorer:
         self._store = store
         self._known: dict[str, float | None] = {}
         self._recalled: dict[str, list[float]] = {}
+        self._last: tuple[str, str, Answers | None] | None = None
+        self._stamps: dict[int, tuple[RunRecord, str]] = {}
         self._missing: dict[tuple[str, str], list[str]] = {}
 
     @property
@@ -213,7 +215,7 @@ class Scorer:
         ends = self._recalled.get(key, [])
         if len(ends) == 2:
             return stats.Interval(value, *ends)
-        answers = self._book.of(record)
+        answers = self._answers(record, "test")
         # Remembered, but the predictions are gone: nothing is known but the range.
         if answers is None:
             return stats.Interval(value, *wanted.metric.bounds)
@@ -223,7 +225,7 @@ class Scorer:
         return found
 
     def _computed(self, record: RunRecord, wanted: Wanted, split: str) -> float | None:
-        answers = self._book.of(record, split)
+        answers = self._answers(record, split)
         if answers is None:
             self._note(wanted, record, f"it has no {split} predictions that can be read")
             return None
@@ -233,14 +235,26 @@ class Scorer:
             self._note(wanted, record, one_line(str(error)))
         return None
 
+    def _answers(self, record: RunRecord, split: str) -> Answers | None:
+        """Return a run's answers, of which only the last are kept: there may be 100,000 runs."""
+        if self._last is None or self._last[:2] != (record.id, split):
+            self._last = record.id, split, self._book.read(record, split)
+        return self._last[2]
+
     def _key(self, record: RunRecord, wanted: Wanted, split: str) -> str:
-        path = self._store.folder(record.id) / "predictions.npz"
-        try:
-            status = path.stat()
-            content = [status.st_mtime_ns, status.st_size]
-        except OSError:
-            content = []
-        return digest(["metric", wanted.source, record.id, record.finished_at, split, content])
+        """Return what a value is remembered under: all that it is computed from."""
+        held = self._stamps.get(id(record))
+        if held is None:
+            run_id = record.id  # a hash of the whole key
+            try:
+                status = (self._store.folder(run_id) / "predictions.npz").stat()
+                content = [status.st_mtime_ns, status.st_size]
+            except OSError:
+                content = []
+            # With the record, so that its place in memory stays its own.
+            held = record, digest([run_id, record.finished_at, content])
+            self._stamps[id(record)] = held
+        return f"metric:{wanted.source}:{split}:{held[1]}"
 
     def _note(self, wanted: Wanted, record: RunRecord, reason: str) -> None:
         self._missing.setdefault((wanted.label, reason), []).append(record.id)

@@ -13,9 +13,13 @@ from conftest import Watcher
 from PIL import Image
 from sklearn.datasets import load_digits
 
+from bench import scoring
+from bench.answers import AnswerBook
 from bench.api import Result
 from bench.errors import BenchError, UsageError
 from bench.records import RunRecord
+from bench.registry import load_registry
+from bench.store import Store
 from bench.stored import open_stored
 
 Experiment = Callable[..., Result]
@@ -109,6 +113,13 @@ def test_nested_folders_are_scored_at_every_level(experiment: Experiment, tmp_pa
     metrics = record.metrics["test"]
     assert metrics["accuracy_level_2"] == metrics["accuracy"]
     assert metrics["accuracy_level_1"] >= metrics["accuracy"]
+    # Reading has the tree from the record.
+    store = Store(tmp_path / "results")
+    names = ["accuracy_level:level=1", "tree_distance"]
+    found = scoring.values(record, names, AnswerBook(store), store, load_registry())
+    assert found["accuracy_level:level=1"] == metrics["accuracy_level_1"]
+    edges = found["tree_distance"] / (1 - metrics["accuracy"])
+    assert 1.999 < edges < 4.001  # a leaf of the group, or of another
 
 
 def test_a_task_can_be_set_and_brings_its_loss(experiment: Experiment, tmp_path: Path) -> None:

@@ -112,18 +112,20 @@ def test_the_readmes_plugin_trains_once_it_is_installed(tmp_path: Path) -> None:
 
 
 def test_what_the_plugin_page_shows_trains(tmp_path: Path) -> None:
-    _, prefixed, invert, halve, _ = code_blocks("docs/plugins.md")
+    _, prefixed, invert, halve, sure, _ = code_blocks("docs/plugins.md")
     (tmp_path / "pictures").mkdir()
     for number in range(60):
         picture = Image.new("L", (12, 12), number + (0 if number % 2 else 190))
         picture.save(tmp_path / "pictures" / f"{'dark' if number % 2 else 'light'}_{number}.png")
-    blocks = {"prefixed": prefixed, "invert": invert, "halve": halve}
+    blocks = {"prefixed": prefixed, "invert": invert, "halve": halve, "sure": sure}
     words = "run --datasets prefixed:pictures --models tiny --augmentation invert --epochs 2"
-    words += " --schedule halve"
+    words += " --schedule halve --metrics sure,sure:least=0.001"
     [row] = run_with(tmp_path, blocks, words)["rows"]
     assert row["dataset"] == "prefixed:pictures"
     assert row["protocol"]["augmentation"] == "invert"
     assert row["metrics"]["accuracy"]["n"] == 12
+    assert row["metrics"]["sure"]["low"] <= row["metrics"]["sure"]["mean"] <= 1
+    assert row["metrics"]["sure:least=0.001"]["mean"] == 1
 
 
 def test_the_plugin_pages_weights_are_started_from(tmp_path: Path) -> None:

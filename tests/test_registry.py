@@ -58,7 +58,7 @@ def test_every_kind_has_a_hook_and_a_factory(kind: str) -> None:
     spec = KINDS[kind]
     assert spec.kind == kind
     assert f"register_{spec.plural}" in HOOKS
-    factory = "load" if kind in ("dataset", "weights") else "build"
+    factory = {"dataset": "load", "weights": "load", "metric": "compute"}.get(kind, "build")
     assert spec(name="x", **{factory: build}).factory is build  # type: ignore[arg-type]
 
 
@@ -469,6 +469,7 @@ def test_every_builtin_takes_what_its_kind_is_called_with(builtins: list[Compone
         "augmentation": ((3, 8, 8), bench.ImageKind.PHOTO),
         "executor": (1, ()),
         "weights": (None, (3, 8, 8), ()),
+        "metric": (None,),
     }
     for component in builtins:
         signature = inspect.signature(component.factory)
@@ -481,7 +482,7 @@ def test_every_builtin_takes_what_its_kind_is_called_with(builtins: list[Compone
 
 def test_builtins_offer_one_default_of_each_kind_but_the_model(builtins: list[Component]) -> None:
     chosen = [c.kind for c in builtins if c.default and not isinstance(c, bench.Loss)]
-    assert sorted(chosen) == sorted({*KINDS} - {"model", "loss", "weights"})
+    assert sorted(chosen) == sorted({*KINDS} - {"model", "loss", "weights", "metric"})
 
 
 def test_builtins_offer_one_default_loss_for_every_task(builtins: list[Component]) -> None:

@@ -13,7 +13,7 @@ from bench.specs import Answers, Task
 from bench.text import one_line
 
 WIDTH = 100
-"""Characters that a confusion matrix may take; a wider one gives way to the most frequent confusions."""
+"""Characters that a confusion matrix may take; of a wider one the worst confusions are told."""
 LISTED = 30
 """Classes of which all are listed; of more those with the lowest F1."""
 CONFUSIONS = 15

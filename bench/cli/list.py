@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,7 @@ from bench.cli.common import (
 )
 from bench.errors import UnknownNameError
 from bench.registry import Offer
-from bench.specs import KINDS, Model
+from bench.specs import KINDS, Metric, Model, Task
 from bench.text import did_you_mean, listing
 
 if TYPE_CHECKING:
@@ -96,6 +97,9 @@ def _described(offer: Offer) -> str:
         return ", ".join(known)
     marks = [f"{name} is always {value}" for name, value in component.pins.items()]
     marks += ["default"] if component.default else []
+    if isinstance(component, Metric):
+        marks += ["lower is better"] if component.lower_is_better else []
+        marks += [", ".join(component.tasks)] if len(component.tasks) < len(Task) else []
     return component.summary + (f" ({'; '.join(marks)})" if marks else "")
 
 
@@ -112,6 +116,15 @@ def _plain(offer: Offer) -> dict[str, Any]:
         "pins": dict(component.pins),
         "default": component.default,
         **({"hints": vars(hints)} if hints is not None else {}),
+        **(_of_metric(component) if isinstance(component, Metric) else {}),
+    }
+
+
+def _of_metric(metric: Metric) -> dict[str, Any]:
+    return {
+        "tasks": [str(task) for task in metric.tasks],
+        "lower_is_better": metric.lower_is_better,
+        "bounds": [bound if math.isfinite(bound) else None for bound in metric.bounds],
     }
 
 

@@ -21,7 +21,7 @@ from bench.text import did_you_mean, listing, one_line
 from bench.thresholds import OperatingPoint, Outcome, Wish
 
 COULD_NOT = 3
-_COUNTS = ("of said", "of all")
+_COUNTS = ("said", "have", "n")
 _PRICES = ("false_positive", "false_negative")
 
 
@@ -43,7 +43,7 @@ _PRICES = ("false_positive", "false_negative")
     "--cost",
     metavar="PRICES|FILE",
     help="The lowest cost: `false_positive=1,false_negative=10` of one class; or a CSV file of "
-    "what it costs to say a column of an item of a row, for the least expected cost of all classes.",
+    "what saying a column of an item of a row costs, for the least expected cost of all classes.",
 )
 @click.option(
     "--class",
@@ -152,20 +152,25 @@ def _print(
     val: Answers,
     test: Answers | None,
 ) -> None:
-    items = f"val {len(val.ids):,}" + (f", test {len(test.ids):,}" if test else ", no test split")
+    reported = f", reported on test ({len(test.ids):,})" if test else "; it has no test split"
     click.echo(f"run {record.id}: {record.spec.label}")
-    click.echo(f"wish: {wish.words}; chosen on val, reported on test ({items} items)\n")
+    of = f", of `{one_line(points[0].name, 40)}`" if len(points) == 1 else ""
+    click.echo(f"wish: {wish.words}{of}")
+    click.echo(f"chosen on val ({len(val.ids):,} items){reported}\n")
     rows = []
     for point in points:
-        chosen = "–" if point.threshold is None else f"{point.threshold:g}"
+        chosen = "–" if point.threshold is None else str(point.threshold)
         for split, outcome in point.outcomes.items():
             rows.append([point.name, split, chosen, *_cells(outcome, wish)])
         # What the run says by itself, for comparison; with many labels it would double the table.
         if len(points) == 1:
             for split, outcome in point.usual.items():
                 rows.append([point.name, split, "as run", *_cells(outcome, wish)])
-    heads = ["class", "split", "threshold", "precision", "of said", "recall", "of all"]
-    print_table([*heads, *(["cost an item"] if wish.kind == "cost" else [])], rows, _COUNTS)
+    heads = ["class", "split", "threshold", "precision", "said", "recall", "have"]
+    heads += ["cost an item"] if wish.kind == "cost" else []
+    if len(points) == 1:  # it stands above the table
+        heads, rows = heads[1:], [row[1:] for row in rows]
+    print_table(heads, rows, _COUNTS)
     click.echo()
     for point in points:
         if point.threshold is None:
@@ -179,14 +184,21 @@ def _cells(outcome: Outcome, wish: Wish) -> list[str]:
 
 
 def _cost(interval: stats.Interval) -> str:
-    return f"{interval.mean:.4g} ({interval.low:.4g} to {interval.high:.4g})"
+    return f"{interval.mean:.3g} ({interval.low:.3g} to {interval.high:.3g})"
 
 
 def _warnings(wish: Wish, points: Sequence[OperatingPoint]) -> list[str]:
-    """Return a line for each class whose wish, met on val, is not met on test."""
+    """Return a line for each class whose wish, met on val, test does not bear out."""
     lines = []
     for point in points:
         test = point.outcomes.get("test")
+        if test is not None and wish.kind == "cost":
+            pays = test.cost(wish).mean < point.usual["test"].cost(wish).mean
+            if not pays and point.outcomes["test"] != point.usual["test"]:
+                lines.append(
+                    f"`{one_line(point.name, 40)}`: on test the threshold costs no less than what "
+                    "the run says by itself"
+                )
         if test is None or test.meets(wish):
             continue
         reached = test.precision if wish.kind == "precision" else test.recall
@@ -288,7 +300,7 @@ def _by_costs(
         for split, found in table.items()
         for which, each in found.items()
     ]
-    print_table(["split", "decisions", "cost an item", "accuracy", "of all"], rows, _COUNTS)
+    print_table(["split", "decisions", "cost an item", "accuracy", "n"], rows, _COUNTS)
     click.echo()
     if helps:
         click.echo("on val the decisions of the least expected cost are cheaper")

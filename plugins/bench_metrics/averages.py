@@ -25,9 +25,11 @@ def _averaged(place: int, average: str) -> Callable[[bench.Answers], float]:
     def compute(answers: bench.Answers) -> float:
         from sklearn.metrics import precision_recall_fscore_support
 
-        found = precision_recall_fscore_support(
-            answers.labels, answers.predicted, average=average, zero_division=0
-        )
+        arrays, how = (answers.labels, answers.predicted), average
+        if answers.labels.ndim == 2 and answers.labels.shape[1] == 1:
+            # scikit-learn would take present and absent for two classes.
+            arrays, how = (answers.labels[:, 0], answers.predicted[:, 0]), "binary"
+        found = precision_recall_fscore_support(*arrays, average=how, zero_division=0)
         return float(found[place])
 
     return compute

@@ -29,7 +29,10 @@ def _matthews(answers: bench.Answers) -> float:
     """Matthews' correlation of truth and prediction; 0 where either is constant."""
     from sklearn.metrics import matthews_corrcoef
 
-    return float(matthews_corrcoef(answers.labels, answers.predicted))
+    with warnings.catch_warnings():
+        # scikit-learn's remark that there is one class alone.
+        warnings.simplefilter("ignore", UserWarning)
+        return float(matthews_corrcoef(answers.labels, answers.predicted))
 
 
 def _wrong_labels(answers: bench.Answers) -> npt.NDArray[np.float64]:
