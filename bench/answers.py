@@ -16,6 +16,12 @@ from bench.records import RunRecord
 from bench.specs import Task
 from bench.store import Store
 
+_UNREADABLE = (
+    *(OSError, ValueError, KeyError, IndexError, TypeError, EOFError),
+    *(zipfile.BadZipFile, zlib.error),
+)
+"""What comes of reading a file that was cut, or that others wrote."""
+
 
 @dataclass(frozen=True)
 class Answers:
@@ -73,7 +79,8 @@ class AnswerBook:
         path = self._store.folder(record.id) / "predictions.npz"
         known = record.environment
         try:
-            with np.load(path, allow_pickle=False) as stored:
+            # Opened here: of a file that is no archive, NumPy leaves its own open.
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
                 order = np.argsort(stored[f"{split}_ids"], kind="stable")
                 name = f"{split}_probabilities"
                 return Answers(
@@ -84,5 +91,5 @@ class AnswerBook:
                     stored[f"{split}_predicted"][order],
                     stored[name][order] if name in stored else None,
                 )
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
+        except _UNREADABLE:
             return None

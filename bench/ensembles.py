@@ -138,7 +138,7 @@ def build(
         "how": recipe.how,
         "members": len(used),
         "candidates": len(members),
-        "val": combined.val_is,
+        "val_is": combined.val_is,
         **combined.chosen,
     }
     if alphas:

@@ -293,7 +293,7 @@ def _members(records: Sequence[RunRecord]) -> tuple[int, ...]:
 
 
 def _val_is(record: RunRecord) -> str:
-    return str(_ensemble(record).get("val", "")) if record.spec.members else ""
+    return str(_ensemble(record).get("val_is", "")) if record.spec.members else ""
 
 
 def _ensemble(record: RunRecord) -> Mapping[str, Any]:
