@@ -18,6 +18,7 @@ def tell_apart(rows: list[Row]) -> None:
     for row in tuned:
         alike = [other for other in tuned if _method(other) == _method(row)]
         _show(row, _asked(row), [_asked(other) for other in alike])
+        row.shown_params |= row.draw
     _mark(tuned)
     rows = [row for row in rows if not row.is_tuned]
     for row in rows:

@@ -187,6 +187,7 @@ class Row:
             "tuning": self.tuning.to_dict() if self.tuning else None,
             "members": max(self.members, default=None),
             "val_is": self.val_is or None,
+            "draw": self.draw or None,
             "seeds": self.seeds,
             "failed": self.failed,
             "metrics": metrics,

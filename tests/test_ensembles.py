@@ -12,6 +12,7 @@ import pytest
 from conftest import Done
 from ensemble_samples import CLASSES, permute_test_labels, read, write_run
 from samples import make_record, make_spec
+from test_light import probe
 
 from bench import ensembles, leaderboard, members, metrics, tables
 from bench.answers import AnswerBook
@@ -442,6 +443,13 @@ def test_the_command_builds_and_says_what_it_is_worth(store: Store, cli: Cli) ->
     assert "ensemble-soft (3 members)" in again.out
     deep = cli("ensemble", "cat-net", "--name", "deep", "--results", store.root)
     assert "built deep of 2 runs, seed 0" in deep.err
+
+
+@pytest.mark.parametrize("how", ["soft", "greedy"])
+def test_combining_imports_nothing_heavy(store: Store, how: str) -> None:
+    three(store)
+    code, heavy, _ = probe("ensemble", "--how", how, "--results", str(store.root), "--json")
+    assert (code, heavy) == (0, [])
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,8 @@ from bench.trained_ensembles import Trained, member_config, train
 
 Cli = Callable[..., Done]
 DIGITS = {"datasets": "digits", "models": "cnn3", "limit": 150, "epochs": 2, "deterministic": True}
+# Long enough for members that are better than guessing, as boosting needs them.
+LONGER = {"limit": 200, "epochs": 8, "seeds": 2}
 
 
 def trained(
@@ -46,7 +48,7 @@ def trained(
 @pytest.fixture(scope="module")
 def boosted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Trained]:
     folder = tmp_path_factory.mktemp("boosted")
-    return folder, trained(folder, "boosting", 3, seeds=2)
+    return folder, trained(folder, "boosting", 3, **LONGER)
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +120,7 @@ def test_a_member_that_fails_is_a_row_and_the_rest_is_combined(tmp_path: Path, c
 
 def test_the_first_round_trains_as_a_plain_run(boosted: tuple[Path, Trained]) -> None:
     folder, done = boosted
-    config = ExperimentConfig.create({**DIGITS, "results": folder})
+    config = ExperimentConfig.create({**DIGITS, **LONGER, "seeds": 1, "results": folder})
     registry = load_registry()
     [plain] = api.execute(config, registry, *api.prepare(config, registry), Watcher()).records
     first = members_of(folder, done.built[0].record)[0]
@@ -172,7 +174,7 @@ def test_rounds_stand_beside_their_ensemble(boosted: tuple[Path, Trained]) -> No
 def test_boosting_again_trains_nothing(boosted: tuple[Path, Trained]) -> None:
     folder, done = boosted
     watcher = Watcher()
-    again = trained(folder, "boosting", 3, watcher, seeds=2)
+    again = trained(folder, "boosting", 3, watcher, **LONGER)
     assert not watcher.started
     assert [b.record.id for b in again.built] == [b.record.id for b in done.built]
     assert not any(built.is_new for built in again.built)
@@ -186,7 +188,7 @@ def test_boosting_goes_on_where_it_was_stopped(boosted: tuple[Path, Trained]) ->
     (path / "record.json").unlink()
     (path / "predictions.npz").unlink()
     watcher = Watcher()
-    again = trained(folder, "boosting", 3, watcher, seeds=2)
+    again = trained(folder, "boosting", 3, watcher, **LONGER)
     assert [spec.id for spec in watcher.started] == [last.id]
     assert [b.record.id for b in again.built] == [b.record.id for b in done.built]
     after = read(Store(folder), last)
