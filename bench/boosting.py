@@ -24,6 +24,7 @@ from bench.runner import Runner
 from bench.specs import Task
 from bench.store import Store
 
+_ROUNDING = 1e-9
 SEED_STEP = 1000
 """How far the seeds of two rounds are apart: each member has initial weights of its own."""
 
@@ -83,7 +84,7 @@ class Course:
             self.over = f"the train predictions of run `{record.id}` are not of its items"
             return
         error, alpha, self._weights = samme_step(labels, predicted, weights, classes)
-        if error >= 1 - 1 / classes:
+        if error > 1 - 1 / classes - _ROUNDING:
             self.over = (
                 f"round {number} has a weighted error of {error:.1%} on train, no better than "
                 f"guessing among {classes} classes, and is left out"

@@ -152,17 +152,22 @@ def greedy(
     reached: list[float] = []
     for step in range(1, steps + 1):
         found = [goodness((total + member) / step) for member in val.probabilities]
-        best = int(np.argmax(found))
+        best = _first_best(found)
         total += val.probabilities[best]
         taken.append(best)
         reached.append(found[best])
-    size = int(np.argmax(reached)) + 1
+    size = _first_best(reached) + 1
     weights = np.bincount(taken[:size], minlength=len(val.probabilities)) / size
     of_val, of_test = (
         Opinion(np.tensordot(weights, said.probabilities, 1)) for said in (val, test)
     )
     chosen = {"steps_taken": size}
     return Combined(of_val, of_test, weights=weights, chosen=chosen, val_is=SELECTED)
+
+
+def _first_best(values: Sequence[float]) -> int:
+    """Return where the largest value is, of those that only rounding tells apart the first."""
+    return int(np.argmax(np.asarray(values) >= max(values) - 1e-12))
 
 
 def _goodness(task: Task, labels: Array, select_by: str, probabilities: Array) -> float:

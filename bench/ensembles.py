@@ -138,7 +138,7 @@ def build(
         "how": recipe.how,
         "members": len(used),
         "candidates": len(members),
-        "val": combined.val_is,
+        "val_is": combined.val_is,
         **combined.chosen,
     }
     if alphas:
@@ -258,8 +258,14 @@ def _source(how: str) -> dict[str, Any]:
 
 
 def _versions(members: Iterable[RunRecord]) -> str:
-    """Return a hash of the circumstances of the members, equal for all seeds of one method."""
-    return digest(sorted({digest(leaderboard.circumstances_of(m)) for m in members}))[:16]
+    """Return a hash of the circumstances of the members, equal for all seeds of one method.
+
+    How their items were drawn is left out: of boosting, some seeds have fewer rounds than others.
+    """
+    told = [leaderboard.circumstances_of(member) for member in members]
+    return digest(
+        sorted({digest({n: v for n, v in each.items() if n != "draw"}) for each in told})
+    )[:16]
 
 
 def _said(members: Sequence[RunRecord], split: str, book: AnswerBook) -> tuple[list[Answers], Said]:

@@ -52,7 +52,8 @@ def load(path: Path, digest: str, ids: Indices) -> Weights:
     """
     again = "`bench ensemble --how boosting` makes it again"
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        # Opened here: of a file that is no archive, NumPy leaves its own open.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
             known, weights = stored["ids"], stored["weights"]
             whole = digest_of(known, weights) == digest
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:

@@ -18,6 +18,8 @@ def tell_apart(rows: list[Row]) -> None:
     tuned = [row for row in rows if row.is_tuned]
     plain = [row for row in rows if not row.is_tuned]
     _show_differing(tuned, lambda row, kind: _method(row), _asked)
+    for row in tuned:
+        row.shown_params |= row.draw
     _mark(tuned)
     _show_differing(
         plain,

@@ -220,6 +220,7 @@ class Row:
             "tuning": self.tuning.to_dict() if self.tuning else None,
             "members": max(self.members, default=None),
             "val_is": self.val_is or None,
+            "draw": self.draw or None,
             "seeds": self.seeds,
             "failed": self.failed,
             "metrics": metrics,
@@ -329,7 +330,7 @@ def _members(records: Sequence[RunRecord]) -> tuple[int, ...]:
 
 
 def _val_is(record: RunRecord) -> str:
-    return str(_ensemble(record).get("val", "")) if record.spec.members else ""
+    return str(_ensemble(record).get("val_is", "")) if record.spec.members else ""
 
 
 def _ensemble(record: RunRecord) -> Mapping[str, Any]:

@@ -14,7 +14,7 @@ from bench.cli.common import print_json, print_warnings, registry_with_warnings
 from bench.cli.fields import ALL_FIELDS, FieldCommand, config_of, field_options
 from bench.combining import WAYS
 from bench.ensembles import VOTES, Built, Recipe
-from bench.errors import UsageError
+from bench.errors import StoreError, UsageError
 from bench.leaderboard import Leaderboard
 from bench.records import RunRecord
 from bench.rows import METRIC_NAMES
@@ -133,17 +133,23 @@ def _combine(
     if not chosen:
         raise UsageError(
             f"there is no finished run in `{store.root}` to make an ensemble of; `bench run` makes "
-            "some"
+            "some, and members of bagging and boosting are named by their ids"
         )
     members.check_alike(chosen)
     book = AnswerBook(store)
     groups = members.by_seed(chosen, seeds)
     built = [ensembles.build(group, recipe, store, book, seed=seed) for seed, group in groups]
-    everything = store.records()
-    tables.write(leaderboard.build(everything, store), store)
+    _write_leaderboard(store)
     board = leaderboard.build([*chosen, *(each.record for each in built)], store)
     _print(built, board, chosen, book, as_json)
     return 0
+
+
+def _write_leaderboard(store: Store) -> None:
+    try:
+        tables.write(leaderboard.build(store.records(), store), store)
+    except StoreError as error:  # what was there already can be read where nothing can be written
+        print_warnings([str(error)])
 
 
 def _train(
@@ -189,11 +195,11 @@ def _print(
     for each in built:
         record = each.record
         word = "built" if each.is_new else "already there:"
-        told = record.environment["ensemble"]
+        used, of = record.environment["ensemble"]["members"], len(record.spec.members)
+        count = str(of) if used == of else f"{used} of {of}"
+        seed = record.spec.seed
         click.echo(
-            f"{word} {record.id}: {record.spec.model.name} of {told['members']} runs, "
-            f"seed {record.spec.seed}",
-            err=True,
+            f"{word} {record.spec.model.name} of {count} runs, seed {seed} ({record.id})", err=True
         )
     if as_json:
         rows = [{"new": each.is_new, **each.record.to_dict()} for each in built]

@@ -154,7 +154,7 @@ def _show_run(
             {**record.to_dict(), **curves.to_dict(wanted), "classes": classes, "files": files}
         )
         return
-    _print_record(record)
+    _print_record(record, store)
     if answers is not None:
         class_tables.print_classes(answers, split)
     elif record.status is RunStatus.OK:
@@ -170,14 +170,14 @@ def _show_run(
             click.echo(f"  {one_line(line)}")
 
 
-def _print_record(record: RunRecord) -> None:
+def _print_record(record: RunRecord, store: Store) -> None:
     spec = record.spec
     rows: list[tuple[str, str]] = [("run", record.id), ("status", str(record.status))]
     if spec.role:
         rows.append(("role", spec.role))
     if record.error:
         rows.append(("error", record.error))
-    rows += _members(record)
+    rows += _members(record, store)
     for kind, ref in spec.components.items():
         params = ", ".join(f"{name}={value}" for name, value in ref.params.items())
         rows += _wrapped(kind, f"{ref.name} ({params})" if params else ref.name)
@@ -200,16 +200,18 @@ def _print_record(record: RunRecord) -> None:
     print_columns(("", ""), rows)
 
 
-def _members(record: RunRecord) -> list[tuple[str, str]]:
+def _members(record: RunRecord, store: Store) -> list[tuple[str, str]]:
     """Return an ensemble's members, each with its weight, and what else was chosen."""
     told = record.environment.get("ensemble")
     known = told if isinstance(told, dict) else {}
     weights = known.get("weights")
     weights = weights if isinstance(weights, dict) else {}
-    rows = [
-        ("member", f"{run}  weight {_value(weights[run])}" if run in weights else run)
-        for run in record.spec.members
-    ]
+    rows = []
+    for run in record.spec.members:
+        member = store.read(run)
+        who = member.spec.label if member else "no longer there"
+        weight = f", weight {_value(weights[run])}" if run in weights else ""
+        rows.append(("member", f"{run} {who}{weight}"))
     rest = {name: value for name, value in known.items() if name != "weights" and value != ""}
     return rows + [_measured(name, value) for name, value in rest.items()]
 
