@@ -94,6 +94,8 @@ class Change:
             return f"is not known ({self.why})"
         if found.test == SAME:
             return f"is that of {SAME}"
+        if found.low == found.high == 0:
+            return "is unchanged"
         if found.low == found.high:
             return f"changed by {self.spoken(found.estimate)}"
         low, high = (self.spoken(end, unit=False) for end in (found.low, found.high))
