@@ -36,6 +36,7 @@ def summary(comparison: Comparison) -> str:
         "not told apart": verdicts.count("not told apart"),
         "not measured": sum(verdict.startswith("not measured") for verdict in verdicts),
     }
+    counts["unchanged"] = verdicts.count("unchanged")
     counts["of the same runs"] = verdicts.count(SAME)
     verdict = ", ".join(f"{number} {word}" for word, number in counts.items() if number)
     lone = [
@@ -59,6 +60,8 @@ def says(change: Change, p: float) -> str:
         return f"not measured: {change.why}"
     if found.test == SAME:
         return found.test
+    if found.low == found.high == 0:
+        return "unchanged"
     if p >= stats.ALPHA:
         return "not told apart"
     return "better" if change.better * found.estimate > 0 else "worse"

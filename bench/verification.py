@@ -103,6 +103,8 @@ def verify(baseline: Baseline, level: str, own: Mapping[str, Any]) -> Verificati
         ended = row.seeds if row else 0
         causes = "; ".join(row.errors) if row else ""
         why = f"{ended} of {wanted} runs succeeded" + (f" ({causes})" if causes else "")
+        if row is not None and row.content is None:
+            why += f"; to get the data: {baseline.data.get}"
         if result.interrupted:
             why += "; interrupted, the same command goes on from here"
         return Verification(baseline, level, Outcome.UNMEASURED, why)

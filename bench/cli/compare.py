@@ -11,7 +11,7 @@ from bench import change_tables, changes, gates, sides
 from bench.changes import Comparison
 from bench.cli.common import print_json, print_warnings, results_option
 from bench.errors import ConfigError
-from bench.gates import Finding
+from bench.gates import Finding, Verdict
 from bench.text import did_you_mean, listing, one_line
 
 FORMATS = ("table", "md", "json")
@@ -95,6 +95,7 @@ def _print(comparison: Comparison, findings: list[Finding] | None) -> None:
         console.print(Text(one_line(note, 2000), style="dim"))
     console.print(Text(one_line(change_tables.summary(comparison), 2000), style="bold"))
     if findings is not None:
-        for line in change_tables.told(findings):
+        grave = [each for each in findings if each.verdict is not Verdict.KEPT]
+        for line in change_tables.told(grave if len(findings) > change_tables.SHOWN else findings):
             console.print(Text(one_line(line, 1000)))
         console.print(Text(one_line(change_tables.conclusion(findings)), style="bold"))
