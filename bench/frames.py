@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _TEXT, _WHOLE, _REAL, _TRUTH = "string", "Int64", "float64", "boolean"
-_MOMENT = "datetime64[ns, UTC]"
+_MOMENT = "datetime64[us, UTC]"
 _IDENTITY = {
     **dict.fromkeys(("id", "kind", "status", "error", "dataset", "model", "weights"), _TEXT),
     **dict.fromkeys(("optimizer", "schedule", "loss", "augmentation"), _TEXT),
@@ -94,7 +94,7 @@ def frame(records: Iterable[RunRecord]) -> pd.DataFrame:
     }
     for name in _MOMENTS:
         text = [row.get(name) or None for row in rows]
-        made[name] = pd.to_datetime(pd.Series(text, dtype="object"), utc=True, errors="coerce")
+        made[name] = pd.to_datetime(pd.Series(text, dtype="object"), utc=True, format="ISO8601", errors="coerce")
         made[name] = made[name].astype(_MOMENT)
     for name in more:
         values = [row.get(name) for row in rows]
