@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _TEXT, _WHOLE, _REAL, _TRUTH = "string", "Int64", "float64", "boolean"
-_MOMENT = "datetime64[ns, UTC]"
+_MOMENT = "datetime64[us, UTC]"
 _IDENTITY = {
     **dict.fromkeys(("id", "kind", "status", "error", "dataset", "model", "weights"), _TEXT),
     **dict.fromkeys(("optimizer", "schedule", "loss", "augmentation"), _TEXT),
@@ -94,7 +94,9 @@ def frame(records: Iterable[RunRecord]) -> pd.DataFrame:
     }
     for name in _MOMENTS:
         text = [row.get(name) or None for row in rows]
-        made[name] = pd.to_datetime(pd.Series(text, dtype="object"), utc=True, errors="coerce")
+        made[name] = pd.to_datetime(
+            pd.Series(text, dtype="object"), utc=True, format="ISO8601", errors="coerce"
+        )
         made[name] = made[name].astype(_MOMENT)
     for name in more:
         values = [row.get(name) for row in rows]
@@ -152,6 +154,11 @@ def _bare(kind: Any) -> Any:
     return _bare(typing.get_args(kind)[0]) if typing.get_origin(kind) is typing.Annotated else kind
 
 
+def _is_whole(value: Any) -> bool:
+    """Return whether a value is a whole number of 64 bits."""
+    return isinstance(value, int | float) and -(2**63) <= value < 2**63 and value == value // 1
+
+
 def _of_metric(values: Sequence[Any]) -> str:
     return "object" if any(isinstance(value, Mapping | list) for value in values) else _REAL
 
@@ -162,7 +169,7 @@ def _of_values(values: Sequence[Any]) -> str:
     if kinds == {bool}:
         return _TRUTH
     if kinds == {int}:
-        return _WHOLE
+        return _WHOLE if all(v is None or _is_whole(v) for v in values) else _TEXT
     return _REAL if kinds and kinds <= {int, float} else _TEXT
 
 
@@ -173,7 +180,7 @@ def _values(values: Sequence[Any], dtype: str) -> list[Any]:
     if dtype == _REAL:
         return [float(v) if isinstance(v, int | float) else float("nan") for v in values]
     if dtype == _WHOLE:
-        return [int(v) if isinstance(v, int | float) and v == v // 1 else None for v in values]
+        return [int(v) if _is_whole(v) else None for v in values]
     if dtype == _TRUTH:
         return [v if isinstance(v, bool) else None for v in values]
     return list(values)

@@ -53,6 +53,13 @@ class Judge:
     thresholds: tuple[float, ...] = ()
     top: int = 1
 
+    @property
+    def said_from(self) -> dict[str, float]:
+        """Return the probability from which a class is said, where it need not be the likeliest."""
+        binary = self.task is Task.BINARY and bool(self.thresholds)
+        named = dict(zip(self.classes, self.thresholds, strict=False))
+        return {self.classes[1]: self.thresholds[1]} if binary else named
+
     def say(self, probabilities: Probabilities) -> Verdict:
         """Return what probabilities (C,) mean."""
         values = [float(value) for value in probabilities]

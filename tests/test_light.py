@@ -53,6 +53,8 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     [
         ("--help",),
         ("run", "--help"),
+        ("predict", "--help"),
+        ("export", "--help"),
         ("list",),
         ("list", "models"),
         ("list", "runs"),

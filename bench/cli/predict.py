@@ -16,6 +16,7 @@ from bench.cli.common import (
     results_option,
 )
 from bench.cli.told import SHEET_IMAGES, Drawing, Told, table
+from bench.errors import UsageError
 from bench.text import duration
 
 
@@ -86,6 +87,7 @@ def command(
 
     store = Store(results)
     record = store.find(run)
+    print_warnings(store.warnings)
     registry = registry_with_warnings()
     voters = reuse.voters_of(record, store, registry)
     networks = [network for network, _ in voters]
@@ -99,6 +101,8 @@ def command(
         thresholds=thresholds_of(thresholds, first.task, first.classes, usual),
         top=min(top, len(first.classes)),
     )
+    if output is not None and output.absolute() in [Path(path).absolute() for path in paths]:
+        raise UsageError(f"`-o {output}` would replace what is to be read; name another file")
     drawing = None if sheet is None else Drawing(sheet)
     pictures = inbox.gather(paths)
     print_warnings(note for each in networks for note in reuse.notes(each, registry))
@@ -123,7 +127,7 @@ def command(
         drawing.save(f"{record.spec.model_label}, run {record.id}", told.predicted)
     if as_json:
         about = {"run": record.id, "model": record.spec.model.name, "task": str(judge.task)}
-        names = {"classes": [*judge.classes], "thresholds": judge.thresholds or None}
+        names = {"classes": [*judge.classes], "thresholds": judge.said_from}
         said = {"images": told.rows, "skipped": told.skipped()}
         device_facts = {name: facts[name] for name in ("device", "device_name", "precision")}
         print_json({"schema": 1, **about, **names, **said, **device_facts})

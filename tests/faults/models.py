@@ -140,6 +140,35 @@ def dropout(num_classes: int, input_shape: Shape, *, seconds: float = 0.0) -> nn
     )
 
 
+def fragile(num_classes: int, input_shape: Shape, *, flag: str = "") -> nn.Module:
+    """Do what a file says once it is there: die while the network is built, or give NaN."""
+    import torch
+
+    wish = Path(flag).read_text() if flag and Path(flag).exists() else ""
+    if wish == "die" and not on_meta():
+        os.kill(os.getpid(), signal.SIGKILL)
+    if wish == "raise":
+        raise RuntimeError("a plugin that has changed its mind")
+    if wish == "grow":
+        return torch.nn.Sequential(late(num_classes, input_shape, lambda logits, step: logits))
+    return late(
+        num_classes,
+        input_shape,
+        lambda logits, step: logits * (float("nan") if wish == "nan" else 1.0),
+    )
+
+
+def restless(num_classes: int, input_shape: Shape) -> nn.Module:
+    """Give other logits each time it is asked, which no graph can say after it."""
+    asked = [0]
+
+    def change(logits: Tensor, step: int) -> Tensor:
+        asked[0] += 1
+        return logits * (1.0 + asked[0] % 5)
+
+    return late(num_classes, input_shape, change)
+
+
 def short_files(num_classes: int, input_shape: Shape, *, longest: int = 10**6) -> nn.Module:
     """Let this process write no file that is longer than so many bytes."""
     import resource
@@ -307,6 +336,8 @@ BUILDS = {
     "lost-rank": lost_rank,
     "sleeps": sleeps,
     "dropout": dropout,
+    "fragile": fragile,
+    "restless": restless,
     "short-files": short_files,
     "fills-disk": fills_disk,
     "killed-at-rename": killed_at_rename,
