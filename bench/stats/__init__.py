@@ -18,7 +18,6 @@ from bench.stats.differences import (
 )
 from bench.stats.distributions import ALPHA, LEVEL
 from bench.stats.intervals import Interval, percentile_interval, t_interval, wilson
-from bench.stats.moderation import SeedNoise
 from bench.stats.reaching import Reaching, reaching
 from bench.stats.resampling import bootstrap, bootstrap_average_precision
 from bench.stats.resolution import MOST_ITEMS, MOST_SEEDS, Need, needed, resolvable_gap
@@ -35,7 +34,6 @@ __all__ = [
     "Need",
     "Reaching",
     "Sample",
-    "SeedNoise",
     "Standing",
     "Test",
     "bootstrap",
