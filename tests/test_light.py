@@ -59,6 +59,9 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("list", "studies"),
         ("leaderboard",),
         ("leaderboard", "--format", "csv"),
+        ("leaderboard", "--metrics", "accuracy,log_loss", "--sort", "brier"),
+        ("list", "metrics"),
+        ("threshold", "RUN", "--recall", "0.5", "--class", "1"),
         ("show", "RUN"),
         ("show", "SMALL"),
         ("why", "RUN"),
@@ -71,9 +74,10 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_no_heavy_module_is_imported(results: Path, arguments: tuple[str, ...]) -> None:
     [run] = [folder.name for folder in (results / "runs").iterdir()]
     words = [run if word == "RUN" else word for word in arguments]
-    takes_results = words[0] in ("leaderboard", "show", "why", "run") or {"runs", "studies"} & {
-        *words
-    }
+    takes_results = words[0] in ("leaderboard", "show", "threshold", "why", "run") or {
+        "runs",
+        "studies",
+    } & {*words}
     if takes_results and "--help" not in words:
         words += ["--results", str(results)]
     code, heavy, out = probe(*words)
