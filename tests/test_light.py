@@ -63,6 +63,9 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("leaderboard", "--format", "csv"),
         ("compare", "RUN", "RUN", "--fail-on", "accuracy:-1pp"),
         ("verify", "--list"),
+        ("leaderboard", "--metrics", "accuracy,log_loss", "--sort", "brier"),
+        ("list", "metrics"),
+        ("threshold", "RUN", "--recall", "0.5", "--class", "1"),
         ("show", "RUN"),
         ("show", "SMALL"),
         ("why", "RUN"),
@@ -75,7 +78,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_no_heavy_module_is_imported(results: Path, arguments: tuple[str, ...]) -> None:
     [run] = [folder.name for folder in (results / "runs").iterdir()]
     words = [run if word == "RUN" else word for word in arguments]
-    takes_results = words[0] in ("leaderboard", "compare", "show", "why", "run") or {
+    takes_results = words[0] in ("leaderboard", "compare", "show", "threshold", "why", "run") or {
         "runs",
         "studies",
     } & {*words}
