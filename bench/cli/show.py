@@ -16,7 +16,7 @@ from bench.cli.curve_tables import Curves, Target
 from bench.curves import parse_target
 from bench.errors import UnknownNameError, UsageError
 from bench.protocol import is_in_use
-from bench.records import RunRecord
+from bench.records import RunRecord, RunStatus, canonical
 from bench.store import Store
 from bench.studies import StudyRecord
 from bench.text import byte_size, duration, listing, one_line
@@ -123,7 +123,8 @@ def _show_study(study: StudyRecord, folder: Path | None, *, as_json: bool) -> No
 
 def _show_run(store: Store, record: RunRecord, wanted: Sequence[Target], *, as_json: bool) -> None:
     folder = store.folder(record.id)
-    curves = Curves.read(folder, record)
+    others = _other_seeds(store, record) if wanted else []
+    curves = Curves.read(folder, record, others)
     if as_json:
         files = sorted(str(path) for path in folder.iterdir())
         print_json({**record.to_dict(), **curves.to_dict(wanted), "files": files})
@@ -141,6 +142,20 @@ def _show_run(store: Store, record: RunRecord, wanted: Sequence[Target], *, as_j
         click.echo(f"\nlast lines of {log}")
         for line in text.splitlines()[-LOG_LINES:]:
             click.echo(f"  {one_line(line)}")
+
+
+def _other_seeds(store: Store, record: RunRecord) -> list[Path]:
+    """Return the folders of finished runs that differ from a run in nothing but their seed."""
+
+    def but_seed(each: RunRecord) -> str:
+        return canonical({name: value for name, value in each.spec.key.items() if name != "seed"})
+
+    same = but_seed(record)
+    return [
+        store.folder(each.id)
+        for each in store.records()
+        if each.status is RunStatus.OK and each.id != record.id and but_seed(each) == same
+    ]
 
 
 def _print_record(record: RunRecord) -> None:
