@@ -72,12 +72,11 @@ def _remedy(found: stats.Difference, best: Row, rival: Row, rows: int) -> str:
         return f"this compares networks, `--seeds {more}` compares the methods"
     need = stats.needed(found, seeds, stats.pairs(rows))
     apart = f"the {abs(100 * found.estimate):.2g} points between the best two"
-    noise = "" if math.isnan(need.share) else f", {_dominating(need.share)}"
     if need.seeds is None and need.items is None:
         beyond = f"{stats.MOST_SEEDS} seeds"
         if not math.isnan(need.share):
             beyond += f" or {stats.MOST_ITEMS} times the images"
-        return f"{apart} are too few to be told from nothing by {beyond}{noise}"
+        return f"{apart} are too few to be told from nothing by {beyond}"
     ways = []
     if need.seeds is not None:
         ways.append(f"`--seeds {need.seeds}`")
@@ -85,6 +84,7 @@ def _remedy(found: stats.Difference, best: Row, rival: Row, rows: int) -> str:
         ways.append(f"{need.items:g} times the test images")
     if need.share < 0.5:
         ways.reverse()
+    noise = "" if math.isnan(need.share) else f", {_dominating(need.share)}"
     return f"if {apart} are real, it takes {' or '.join(ways)} to show it{noise}"
 
 

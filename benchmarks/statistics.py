@@ -99,7 +99,7 @@ def crossed(a: Any, b: Any) -> float:
 
 
 def satterthwaite(a: Any, b: Any) -> float:
-    """The same variance with Satterthwaite's degrees of freedom for the sum."""
+    """Test the same variance with Satterthwaite's degrees of freedom for the sum."""
     parts = [side.mean(1).var(ddof=1) / len(side) for side in (a, b)]
     items = item_variance(stats.Sample.of_items(a), stats.Sample.of_items(b))
     total = sum(parts) + items
@@ -113,7 +113,7 @@ _weights: dict[int, Any] = {}
 
 
 def bootstrap(a: Any, b: Any) -> float:
-    """Seeds of each method and items of both resampled; 0 outside the percentile interval is told."""
+    """Resample the seeds of each method and the items of both; tell by the percentile interval."""
     n, k = a.shape[1], len(a)
     generator = np.random.default_rng(n)
     if n not in _weights:

@@ -11,7 +11,7 @@ import pytest
 from conftest import Done
 from hypothesis import given
 from hypothesis import strategies as st
-from samples import make_record
+from samples import make_record, make_spec
 
 from bench import curves, files
 from bench.curves import Curve, Fit
@@ -448,6 +448,28 @@ def test_show_says_when_a_target_was_reached(cli: Cli, tmp_path: Path) -> None:
     first, second = json.loads(cli(*words, "--json").out)["targets"]
     assert (first["epoch"], first["steps"], first["seconds"]) == (3, 30, 6.0)
     assert (second["metric"], second["epoch"], second["best"]) == ("loss", None, pytest.approx(0.2))
+
+
+def test_show_says_how_the_other_seeds_reached_a_target(cli: Cli, tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    ids = []
+    for seed, last in enumerate((0.9, 0.7, 0.8)):
+        record = dataclasses.replace(
+            make_record(make_spec(seed=seed)), environment={"train_items": 1000}
+        )
+        store.write(dataclasses.replace(record, timing={"best_epoch": 3}))
+        lines = [json.dumps(epoch.to_dict()) for epoch in history([0.9] * 3, [0.5, 0.6, last])]
+        files.write_text(store.folder(record.id) / "epochs.jsonl", "\n".join(lines))
+        ids.append(record.id)
+    store.write(make_record(make_spec("other")))
+    words = ("show", ids[0], "--results", tmp_path, "--target", "0.75")
+    out = cli(*words).out
+    assert (
+        "over seeds: reached by 2 of 3 (95%: 21 to 94%); median 6.0 s (75%: 6.0 s to never)" in out
+    )
+    [target] = json.loads(cli(*words, "--json").out)["targets"]
+    assert (target["seeds"]["reached"], target["seeds"]["runs"]) == (2, 3)
+    assert target["seeds"]["high"] is None
 
 
 def test_a_target_of_a_run_without_such_a_curve_is_not_known(cli: Cli, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 import click
 
-from bench import curves
+from bench import curves, stats
 from bench.records import EpochMetrics, RunRecord, RunStatus, StepMetrics
 from bench.specs import Task
 from bench.text import duration
@@ -32,6 +33,7 @@ class Curves:
         best_epoch: the epoch whose weights were kept; 0 where none is known.
         gap: at that epoch; None where it is unknown.
         verdict: None for a run that did not end well.
+        seeds: the epochs of all finished runs of the same method, this one's too, by seed.
     """
 
     epochs: list[EpochMetrics]
@@ -39,10 +41,17 @@ class Curves:
     best_epoch: int
     gap: curves.Gap | None
     verdict: curves.Verdict | None
+    seeds: Sequence[Sequence[EpochMetrics]] = ()
 
     @classmethod
-    def read(cls, folder: Path, record: RunRecord) -> Curves:
-        """Read what a run has left in its folder."""
+    def read(cls, folder: Path, record: RunRecord, others: Sequence[Path] = ()) -> Curves:
+        """Read what a run has left in its folder.
+
+        Args:
+            folder: of the run.
+            record: of the run.
+            others: folders of the finished runs of the same method with other seeds.
+        """
         epochs = curves.read_epochs(folder / "epochs.jsonl")
         steps = curves.read_steps(folder / "steps.jsonl")
         best = _count(record.timing.get("best_epoch"))
@@ -50,13 +59,14 @@ class Curves:
         n_val = _count(record.metrics.get("val", {}).get("n"))
         if record.status is not RunStatus.OK or not (best and n_train and n_val):
             return cls(epochs, steps, best, None, None)
+        seeds = [epochs, *(curves.read_epochs(each / "epochs.jsonl") for each in others)]
         task, names = (record.environment.get(name) for name in ("task", "classes"))
         same = bool(record.environment.get("train_loss_is_log_loss"))
         single = task != Task.MULTI_LABEL
         classes = len(names) if single and isinstance(names, list) and names else None
         gap = curves.gap(epochs, best, n_train, n_val, same_loss=same)
         verdict = curves.verdict(epochs, best, n_train, n_val, classes=classes, same_loss=same)
-        return cls(epochs, steps, best, gap, verdict)
+        return cls(epochs, steps, best, gap, verdict, [each for each in seeds if each])
 
     def to_dict(self, targets: Sequence[Target]) -> dict[str, Any]:
         """Return plain data."""
@@ -76,7 +86,15 @@ class Curves:
             "target": target,
             "best": curves.best_of(self.epochs, curve),
             **(asdict(reached) if reached else nothing),
+            "seeds": asdict(found) if (found := self._over_seeds(curve, target)) else None,
         }
+
+    def _over_seeds(self, curve: curves.Curve, target: float) -> stats.Reaching | None:
+        """Return when all seeds reached a target, in seconds; None of a single one."""
+        if len(self.seeds) < 2:
+            return None
+        found = [curves.time_to_target(epochs, curve, target) for epochs in self.seeds]
+        return stats.reaching([each.seconds if each else None for each in found])
 
     def print(self, targets: Sequence[Target]) -> None:
         """Print tables and sentences."""
@@ -92,6 +110,8 @@ class Curves:
             click.echo()
         for curve, target in targets:
             click.echo(f"target   {self._target(curve, target)}")
+            if (found := self._over_seeds(curve, target)) is not None:
+                click.echo(f"         {_seeds(found)}")
 
     def _print_epochs(self) -> None:
         shown, note = self.epochs, ""
@@ -159,6 +179,19 @@ def _numbers(point: EpochMetrics | StepMetrics) -> list[str]:
 
 def _quantity(curve: curves.Curve, value: float) -> str:
     return f"{100 * value:.4g}%" if curve is curves.Curve.ACCURACY else f"{value:.4g}"
+
+
+def _seeds(found: stats.Reaching) -> str:
+    """Return how often the seeds of a method reached a target, and when the middle one did."""
+    share = f"{100 * found.share.low:.0f} to {100 * found.share.high:.0f}%"
+    text = f"over seeds: reached by {found.reached} of {found.runs} (95%: {share})"
+    if not found.reached:
+        return text
+    said = [
+        duration(time) if math.isfinite(time) else "never"
+        for time in (found.median, found.low, found.high)
+    ]
+    return f"{text}; median {said[0]} ({found.level:.0%}: {said[1]} to {said[2]})"
 
 
 def _gap(gap: curves.Gap) -> str:

@@ -17,8 +17,9 @@ from bench.cli.common import json_option, print_columns, print_json, print_warni
 from bench.cli.curve_tables import Curves, Target
 from bench.curves import parse_target
 from bench.errors import UnknownNameError, UsageError
+from bench.leaderboard import circumstances_of
 from bench.protocol import is_in_use
-from bench.records import RunRecord, RunStatus
+from bench.records import RunRecord, RunStatus, canonical
 from bench.store import Store
 from bench.studies import StudyRecord
 from bench.text import byte_size, duration, listing, one_line
@@ -143,7 +144,8 @@ def _show_run(
     as_json: bool,
 ) -> None:
     folder = store.folder(record.id)
-    curves = Curves.read(folder, record)
+    others = _other_seeds(store, record) if wanted else []
+    curves = Curves.read(folder, record, others)
     # A trial is handed no test split.
     split = split or ("test" if "test" in record.metrics else "val")
     answers = AnswerBook(store).of(record, split)
@@ -168,6 +170,18 @@ def _show_run(
         click.echo(f"\nlast lines of {log}")
         for line in text.splitlines()[-LOG_LINES:]:
             click.echo(f"  {one_line(line)}")
+
+
+def _other_seeds(store: Store, record: RunRecord) -> list[Path]:
+    """Return the folders of finished runs that differ from a run in nothing but their seed."""
+    method = record.spec.method
+    alike = [e.id for e in store.entries() if e.method == method and e.status == RunStatus.OK]
+    same = canonical(circumstances_of(record))
+    return [
+        store.folder(each.id)
+        for each in store.records(alike)
+        if each.id != record.id and canonical(circumstances_of(each)) == same
+    ]
 
 
 def _print_record(record: RunRecord, store: Store) -> None:

@@ -13,7 +13,7 @@ from bench.stats.differences import Difference
 from bench.stats.distributions import ALPHA
 
 FEWEST_FREEDOM = 2.0
-"""Degrees of freedom from which on comparisons are taken to share their noise: three seeds each."""
+"""Degrees of freedom beyond which comparisons may share their noise; two seeds have fewer."""
 ONE_NOISE = 66
 """Comparisons that are taken to share their noise: those of a dozen rows."""
 _NODES = 64
@@ -47,7 +47,7 @@ def correct(found: Sequence[Difference], family: int | None = None) -> list[floa
 
     def corrected(index: int, count: int) -> float:
         each = found[index]
-        if each.test.of_methods and each.freedom >= FEWEST_FREEDOM:
+        if each.test.of_methods and each.freedom > FEWEST_FREEDOM:
             parts = max(1.0, math.sqrt(count / ONE_NOISE))  # the pairs go by the square of rows
             return min(count * p_values[index], parts * _largest_of(count / parts, each))
         return count * p_values[index]
