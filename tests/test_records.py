@@ -204,7 +204,7 @@ def put(name: str, value: Any) -> Callable[[dict[str, Any]], Any]:
     return lambda data: {**data, name: value}
 
 
-LATER = {"weights", "origin", "interpolation", "devices", "until", "tuned", "members"}
+LATER = {"weights", "origin", "interpolation", "devices", "until", "tuned", "members", "draw"}
 """Fields that records of an earlier version lack."""
 
 

@@ -11,7 +11,8 @@ from typing import Any
 import PIL.Image
 import pytest
 
-from bench.cli.run import _config, command
+from bench.cli.fields import config_of
+from bench.cli.run import command
 from bench.config import ExperimentConfig
 from bench.plan import plan
 from bench.records import RunSpec
@@ -35,7 +36,7 @@ def again(spec: RunSpec, registry: Any = REGISTRY) -> RunSpec:
     flags = command.make_context("run", words).params
     for name in ("only_plan", "save_config", "as_json"):
         del flags[name]
-    [found] = plan(_config(flags.pop("files_given"), flags), registry).runs
+    [found] = plan(config_of(flags.pop("files_given"), flags), registry).runs
     return found
 
 
