@@ -69,8 +69,8 @@ def test_every_hook_has_a_docstring_of_one_sentence(name: str) -> None:
     assert "\n" not in text
 
 
-def test_the_hooks_are_those_of_the_kinds_and_the_observers() -> None:
-    registering = {f"register_{spec.plural}" for spec in KINDS.values()}
+def test_the_hooks_are_those_of_the_kinds_of_baselines_and_the_observers() -> None:
+    registering = {f"register_{spec.plural}" for spec in KINDS.values()} | {"register_baselines"}
     assert {*HOOKS} == registering | {"run_started", "epoch_finished", "run_finished"}
 
 
