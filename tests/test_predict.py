@@ -481,7 +481,7 @@ def test_ctrl_c_leaves_no_half_table(
     words += ["-o", str(output), "--results", str(results), "--batch-size", "64"]
     process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
     try:
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 240
         while not any(path.stat().st_size > 10_000 for path in output.parent.glob(".*.tmp")):
             assert process.poll() is None, process.communicate()[1]
             assert time.monotonic() < deadline
