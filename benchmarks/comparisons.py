@@ -1,6 +1,6 @@
 """How often tests of a difference go wrong or find what is there, and intervals hold the truth.
 
-python benchmarks/statistics.py [--simulations 400] [--large 150]
+python benchmarks/comparisons.py [--simulations 400] [--large 150]
 """
 
 from __future__ import annotations
