@@ -19,6 +19,7 @@ def to_latex(board: Leaderboard) -> str:
     """
     parts = ["% needs \\usepackage{booktabs} and \\usepackage[T1]{fontenc}"]
     parts += [_table(block) for block in board.blocks]
+    parts += [_sentence(str(standings)) for standings in board.standings]
     return "\n\n".join(parts) + "\n"
 
 

@@ -6,16 +6,17 @@ is a row with its cause and no rank.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from bench import comparison, conclusion, stats, studies
+from bench import comparison, conclusion, standings, stats, studies
 from bench.answers import AnswerBook
-from bench.naming import tell_apart
+from bench.naming import labels_of, tell_apart
 from bench.records import SEEDED, Purpose, RunRecord, RunStatus, canonical
 from bench.rows import Row, by_rank, in_order, row_of, succeeded
 from bench.scoring import Scorer
+from bench.standings import Standings
 from bench.store import Store
 from bench.studies import StudyRecord
 
@@ -49,9 +50,10 @@ class Block:
 
 @dataclass
 class Leaderboard:
-    """All blocks of some records."""
+    """All blocks of some records, and what holds over several datasets."""
 
     blocks: list[Block]
+    standings: list[Standings] = field(default_factory=list)
 
     @property
     def rows(self) -> list[Row]:
@@ -76,7 +78,8 @@ class Leaderboard:
             for number, block in enumerate(self.blocks)
             for row in block.rows
         ]
-        return {"schema": SCHEMA, "blocks": blocks, "rows": rows}
+        over_datasets = [each.to_dict() for each in self.standings]
+        return {"schema": SCHEMA, "blocks": blocks, "rows": rows, "standings": over_datasets}
 
 
 def build(
@@ -142,7 +145,8 @@ def assembled(blocks: list[Block], sort: str = "score") -> Leaderboard:
     for block in blocks:
         block.rows = by_rank(block.rows) if sort == "score" else in_order(block.rows, sort)
         block.sort = sort
-    return Leaderboard(sorted(blocks, key=lambda block: block.title))
+    ordered = sorted(blocks, key=lambda block: block.title)
+    return Leaderboard(ordered, standings.over_datasets([block.rows for block in ordered]))
 
 
 def compare(a: Row, b: Row, book: AnswerBook) -> stats.Difference:
@@ -247,21 +251,6 @@ def titled(dataset: str, details: Mapping[str, str]) -> str:
     """Return a dataset's name with details of a protocol."""
     said = ", ".join(f"{name} {value}" for name, value in details.items())
     return f"{dataset} · {said}" if said else dataset
-
-
-def labels_of(rows: Sequence[Row]) -> dict[int, str]:
-    """Return the shortest name that tells each row from the others, by the row's `id()`."""
-    models = {row.name for row in rows}
-    optimizers = {row.optimizer_name for row in rows}
-    result = {}
-    for row in rows:
-        if len(optimizers) == 1:
-            result[id(row)] = row.name
-        elif len(models) == 1:
-            result[id(row)] = row.optimizer_name
-        else:
-            result[id(row)] = f"{row.name} with {row.optimizer_name}"
-    return result
 
 
 def _name(blocks: list[Block]) -> None:

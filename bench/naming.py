@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from bench.records import canonical
@@ -109,3 +110,29 @@ def _mark(rows: Sequence[Row]) -> None:
             (way(own) for way in ways if [way(other) for other in alike].count(way(own)) == 1),
             ways[-1](own),
         )
+
+
+def labels_of(rows: Sequence[Row]) -> dict[int, str]:
+    """Return the shortest name that tells each row from the others, by the row's `id()`."""
+    models = {row.name for row in rows}
+    optimizers = {row.optimizer_name for row in rows}
+    result = {}
+    for row in rows:
+        if len(optimizers) == 1:
+            result[id(row)] = row.name
+        elif len(models) == 1:
+            result[id(row)] = row.optimizer_name
+        else:
+            result[id(row)] = f"{row.name} with {row.optimizer_name}"
+    return result
+
+
+def labels_across(rows: Sequence[Row]) -> dict[int, str]:
+    """Return how each row is called, by its `id()`, so that it can be found in another block.
+
+    A block where all rows have one value of a param does not name it; here another block may.
+    """
+    copies = [replace(row, shown_params={}, shown_optimizer_params={}, mark="") for row in rows]
+    tell_apart(copies)
+    names = labels_of(copies)
+    return {id(row): names[id(copy)] for row, copy in zip(rows, copies, strict=True)}

@@ -44,6 +44,9 @@ def print_leaderboard(board: Leaderboard, top: int = 0) -> None:
         if note:
             console.print(Text(note, style="dim"))
         console.print(Text(one_line(block.answer, 2000), style="bold"))
+    for standings in board.standings:
+        console.print()
+        console.print(Text(one_line(str(standings), 2000), style="bold"))
     if not board.blocks:
         console.print(
             "no finished runs here yet; `bench run --models resnet50,mobilenet` makes some"

@@ -5,12 +5,12 @@ This is the choice of data; `bench.figures` draws whatever panels it is given.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from bench import curves, leaderboard
 from bench.leaderboard import Block, Leaderboard
-from bench.naming import tell_apart
+from bench.naming import labels_across
 from bench.records import EpochMetrics, RunRecord
 from bench.rows import METRIC_NAMES, Row, by_rank, succeeded
 from bench.store import Store
@@ -105,7 +105,7 @@ def sheets_of(board: Leaderboard, store: Store) -> list[Sheet]:
             families.setdefault((block.rows[0].dataset, block.metric), []).append(block)
     sheets = []
     for (dataset, _), blocks in families.items():
-        labels = _labels([row for block in blocks for row in block.rows])
+        labels = labels_across([row for block in blocks for row in block.rows])
         common = dict(set.intersection(*({*block.details.items()} for block in blocks)))
         panels = [_panel(block, labels, common, store) for block in blocks]
         methods = sorted(
@@ -119,17 +119,6 @@ def sheets_of(board: Leaderboard, store: Store) -> list[Sheet]:
             alone = replace(panel, title="")
             sheets.append(Sheet(block.title, (alone,), names))
     return sheets
-
-
-def _labels(rows: Sequence[Row]) -> dict[int, str]:
-    """Return how each row is called, by its `id()`, so that it can be found in another block.
-
-    A block where all rows have one value of a param does not name it; here another block may.
-    """
-    copies = [replace(row, shown_params={}, shown_optimizer_params={}, mark="") for row in rows]
-    tell_apart(copies)
-    names = leaderboard.labels_of(copies)
-    return {id(row): names[id(copy)] for row, copy in zip(rows, copies, strict=True)}
 
 
 def _panel(block: Block, labels: dict[int, str], common: dict[str, str], store: Store) -> Panel:

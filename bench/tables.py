@@ -139,6 +139,7 @@ def to_markdown(board: Leaderboard) -> str:
             lines.append("| " + " | ".join(values) + " |")
         lines += ["", markdown_cell(block.answer), "", markdown_cell(footnote(block))]
         parts.append("\n".join(lines).rstrip())
+    parts += [markdown_cell(str(standings)) for standings in board.standings]
     return "\n\n".join(parts) + "\n"
 
 

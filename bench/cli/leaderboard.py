@@ -151,6 +151,7 @@ def _draw(board: Leaderboard, store: Store, folder: Path) -> None:
     found, warnings = studies.read_all(store.root)
     print_warnings(warnings)
     written = figures.write(series.sheets_of(board, store), folder)
+    written += figures.write_standings(board.standings, folder)
     written += figures.write_rates(rate_series.rate_sheets(found), folder)
     if not written:
         click.echo("no pictures: no run here has succeeded", err=True)

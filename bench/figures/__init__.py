@@ -21,9 +21,11 @@ from bench.figures.looks import DPI, LONGEST_LABEL, style
 from bench.figures.params import draw_parallel, draw_slices
 from bench.figures.ranking import draw_ranking
 from bench.figures.rates import draw_rates
+from bench.figures.standings import draw_standings
 from bench.figures.tuning import draw_expected, draw_front, draw_history, draw_importances
 from bench.rate_series import RateSheet
 from bench.series import Sheet
+from bench.standings import Standings
 from bench.study_series import StudyView
 
 if TYPE_CHECKING:
@@ -43,9 +45,11 @@ __all__ = [
     "draw_ranking",
     "draw_rates",
     "draw_slices",
+    "draw_standings",
     "render",
     "write",
     "write_rates",
+    "write_standings",
     "write_study",
 ]
 
@@ -97,6 +101,19 @@ def write_rates(sheets: Sequence[RateSheet], folder: Path) -> list[Path]:
     written = []
     for name, sheet in zip(_file_names([sheet.title for sheet in sheets]), sheets, strict=True):
         written += _write_all({"learning-rates": draw_rates(sheet)}, name, folder)
+    return written
+
+
+def write_standings(found: Sequence[Standings], folder: Path) -> list[Path]:
+    """Draw the mean ranks over datasets; return the files, PNG and SVG.
+
+    Raises:
+        StoreError: the folder cannot be written.
+    """
+    written = []
+    for standings in found:
+        name = f"{len(standings.datasets)}-datasets-{standings.metric}"
+        written += _write_all({"mean-ranks": draw_standings(standings)}, name, folder)
     return written
 
 

@@ -21,11 +21,12 @@ from bench.stats.intervals import Interval, percentile_interval, t_interval, wil
 from bench.stats.reaching import Reaching, reaching
 from bench.stats.resampling import bootstrap, bootstrap_average_precision
 from bench.stats.resolution import MOST_ITEMS, MOST_SEEDS, Need, needed, resolvable_gap
-from bench.stats.several import Standing, standing
+from bench.stats.several import FEWEST_DATASETS, Standing, standing
 from bench.stats.ties import correct, holm, pairs, tie_groups
 
 __all__ = [
     "ALPHA",
+    "FEWEST_DATASETS",
     "LEVEL",
     "MOST_ITEMS",
     "MOST_SEEDS",
