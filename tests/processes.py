@@ -66,8 +66,20 @@ def workers_of(root: int) -> set[int]:
     """Return the children of the worker server; every other descendant is server or tracker."""
     mine = descendants(root)
     everything = processes()
-    servers = {pid for pid in mine if pid in everything and everything[pid].parent == root}
+    servers = {
+        pid
+        for pid in mine
+        if pid in everything and everything[pid].parent == root and _is_server(pid)
+    }
     return {pid for pid in mine if pid in everything and everything[pid].parent in servers}
+
+
+def _is_server(pid: int) -> bool:
+    """Return whether a process is a worker server, and not some other test's database."""
+    try:
+        return b"multiprocessing.forkserver" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False
 
 
 def in_session(leader: int) -> set[int]:

@@ -95,7 +95,7 @@ def test_tables_show_the_metrics_and_say_what_they_are_sorted_by(cli: Cli, store
 def test_a_narrow_terminal_moves_metrics_below_and_drops_none(
     cli: Cli, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bench.console.PIPED_WIDTH", 100)
+    monkeypatch.setattr("bench.terminal.PIPED_WIDTH", 100)
     names = ("f1_macro", "ece", "brier", "matthews", "roc_auc", "log_loss")
     done = cli("leaderboard", "--results", store.root, "--metrics", ",".join(names))
     lines = done.out.splitlines()

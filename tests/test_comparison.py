@@ -184,15 +184,15 @@ def test_far_rows_are_told_apart_without_their_predictions(store: Store) -> None
     leader = runs(store, "leader", [np.arange(1000) < 905, np.arange(1000) >= 94])
 
     class Watched(AnswerBook):
-        read: list[str] = []  # noqa: RUF012 - one book is all there is
+        asked: list[str] = []  # noqa: RUF012 - one book is all there is
 
         def of(self, record: RunRecord, split: str = "test") -> Answers | None:
-            self.read.append(record.spec.model.name)
+            self.asked.append(record.spec.model.name)
             return super().of(record, split)
 
     book = Watched(store)
     first, second = comparison.against(leader, [near, far], book)
-    assert {*book.read} == {"leader", "near"}
+    assert {*book.asked} == {"leader", "near"}
     assert first == comparison.compare(leader, near, AnswerBook(store))
     assert second.p < stats.ALPHA / 3
 

@@ -171,7 +171,7 @@ def test_a_damaged_index_costs_time_and_no_more(store: Store, damage: str) -> No
     store.remember({key: damage, f"{key}:items": damage})
     assert first.value(record, first.wanted[0]) == 0.5
     assert first.measure([record])["counted"].interval.mean == 0.5
-    store._index_path.write_bytes(b"no database")
+    (store.root / NAME).write_bytes(b"no database")
     other = Scorer(counted.wanted(), AnswerBook(store), store)
     assert other.value(record, other.wanted[0]) == 0.5
 

@@ -95,7 +95,8 @@ def test_a_threshold_lies_apart_from_the_scores_below_it(
     found = best(Wish(kind, least), truth, scores)  # type: ignore[arg-type]
     if found is not None:
         assert 0 <= found <= 1.0000001
-        assert not ((scores < found) & (scores > found - 0.01)).any()
+        if found <= 1:  # beyond it nothing is said, be it as likely as it may
+            assert not ((scores < found) & (scores > found - 0.01)).any()
         assert at(found, truth, scores) == at(found, truth, scores + 1e-4 * (scores < 1))
 
 

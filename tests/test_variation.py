@@ -10,10 +10,10 @@ from samples import add_plugin, load_nothing
 import bench
 from bench.config import ExperimentConfig
 from bench.errors import ConfigError, UnknownNameError, UsageError
-from bench.leaderboard import _block_key
+from bench.leaderboard import block_of
 from bench.plan import plan
 from bench.protocol import NOT_SEARCHED, SEARCH_RANGES, Protocol
-from bench.records import RunRecord, RunSpec, RunStatus
+from bench.records import RunRecord, RunSpec, RunStatus, canonical
 from bench.registry import Registry
 from bench.specs import Origin, Preprocessing
 from bench.variation import vary
@@ -90,7 +90,7 @@ def planned(registry: Registry, *options: str, **values: Any) -> RunSpec:
 
 
 def block(spec: RunSpec) -> str:
-    return _block_key(RunRecord(spec, RunStatus.OK))
+    return canonical(block_of(RunRecord(spec, RunStatus.OK)))
 
 
 @pytest.mark.parametrize(
