@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import answers_samples
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from samples import make_record, make_spec, write_predictions
 
-from bench import change_tables, changes, gates, leaderboard, sides, stats, tables
+from bench import change_tables, changes, gates, leaderboard, scoring, sides, stats, tables
+from bench.answers import AnswerBook
 from bench.changes import Comparison
 from bench.cli import main
 from bench.errors import ConfigError, StoreError
 from bench.gates import Verdict
 from bench.records import RunStatus
+from bench.registry import load_registry
 from bench.store import Store
 
 GOOD = (0.801, 0.803, 0.799, 0.802)
@@ -58,7 +62,8 @@ def fill(
 
 
 def held(a: Path | str, b: Path | str, *metrics: str, results: Path = Path()) -> Comparison:
-    return changes.compare(sides.read(str(a), results), sides.read(str(b), results), metrics)
+    asked = [changes.quantity(name) for name in metrics]
+    return changes.compare(sides.read(str(a), results), sides.read(str(b), results), asked)
 
 
 def verdicts(comparison: Comparison, limits: str) -> list[Verdict]:
@@ -204,6 +209,53 @@ def test_newcombes_example() -> None:
     assert (found.low, found.high) == pytest.approx((0.0524, 0.3339), abs=5e-5)
 
 
+# Metrics of stored predictions
+
+
+def test_a_metric_that_no_record_holds_is_compared_from_predictions(tmp_path: Path) -> None:
+    registry = load_registry()
+    for name, first, noise in (("a", 0, 0.5), ("b", 3, 2.0)):
+        for seed in range(first, first + 3):
+            said = answers_samples.single(400, seed=seed)
+            generator = np.random.default_rng(seed + 10)
+            blurred = np.asarray(said.probabilities, np.float64)
+            blurred = blurred * np.exp(noise * generator.normal(size=blurred.shape))
+            blurred /= blurred.sum(1, keepdims=True)
+            labels = answers_samples.single(400).labels
+            shares = np.where(np.eye(4)[labels] > 0, blurred + 0.2, blurred) / 1.2
+            answers = dataclasses.replace(
+                said, labels=labels, predicted=shares.argmax(1), probabilities=shares
+            )
+            answers_samples.store_run(Store(tmp_path / name), answers, seed=seed)
+    asked = [changes.quantity(name, registry) for name in ("brier", "f1_macro", "top_k:k=2")]
+    one, other = (sides.read(str(tmp_path / name), tmp_path) for name in "ab")
+    [pair] = changes.compare(one, other, asked).pairs
+    book = AnswerBook(Store(tmp_path / "b"))
+    for change in pair.changes[1:]:
+        assert change.difference is not None, change.why
+        assert change.difference.test == stats.Test.CROSSED
+        assert change.b == pytest.approx(
+            np.mean(
+                [
+                    scoring.values(r, [change.metric], book, Store(tmp_path / "b"), registry)[
+                        change.metric
+                    ]
+                    for r in Store(tmp_path / "b").records()
+                ]
+            )
+        )
+    assert [change.better for change in pair.changes] == [1, -1, 1, 1]
+    assert pair.changes[1].spoken(0.5, unit=False) == "+0.5000"  # a Brier score goes up to 2
+
+
+def test_limits_know_of_the_metrics_of_plugins() -> None:
+    registry = load_registry()
+    assert gates.parse("ece:+1pp,hamming_loss:+1pp,brier:+5%", registry)
+    for text, why in (("ece:-1pp", "to the better"), ("brier:+1pp", "no proportion")):
+        with pytest.raises(ConfigError, match=why):
+            gates.parse(text, registry)
+
+
 # Limits
 
 
@@ -272,7 +324,10 @@ def test_no_row_regresses_by_chance_among_many(tmp_path: Path) -> None:
         ]
         pairs = [
             changes.Pair(
-                entry(), entry(), (), [changes.Change("accuracy", 0.8, 0.8, each, seeds=3)]
+                entry(),
+                entry(),
+                (),
+                [changes.Change(changes.quantity("accuracy"), 0.8, 0.8, each, seeds=3)],
             )
             for each in found
         ]
