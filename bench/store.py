@@ -264,11 +264,12 @@ def _val_score(record: RunRecord) -> float:
 def prune_weights(store: Store, methods: Iterable[str]) -> None:
     """Keep weights only of the run with the best val score of each method on each content.
 
-    And of those that other runs have started from. Trials have none.
+    And of those that other runs have started from, and of members of ensembles that have any: an
+    ensemble predicts by theirs. Trials have none.
     """
     wanted = set(methods)
     entries = store.entries()
-    started_from = {run for entry in entries for run in entry.started_from.split(",")}
+    needed = {run for entry in entries for run in entry.needs.split(",")}
     chosen = [e.id for e in entries if e.purpose == Purpose.FINAL and e.method in wanted]
     by_cell: dict[tuple[str, str], list[RunRecord]] = {}
     for record in store.records(chosen):
@@ -277,6 +278,6 @@ def prune_weights(store: Store, methods: Iterable[str]) -> None:
     for records in by_cell.values():
         records.sort(key=_val_score, reverse=True)
         for record in records[1:]:
-            if record.id in started_from:
+            if record.id in needed:
                 continue
             (store.folder(record.id) / "model.safetensors").unlink(missing_ok=True)

@@ -315,7 +315,7 @@ def test_a_run_without_weights_says_how_to_come_by_some(
     assert done.code == 2
     command = done.err.split("`")[1]
     assert command.startswith("bench run --datasets tiny --models tiny")
-    assert command.endswith(f"--results {results} --rerun --keep best")
+    assert command.endswith(f"--results {results} --rerun --keep all")
     again = cli(*shlex.split(command)[1:])
     assert again.code == 0, again.err
     assert cli("predict", bare.id, images, "--results", results).code == 0
