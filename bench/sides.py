@@ -168,7 +168,7 @@ def read(name: str, results: Path) -> Side:
 
 
 def _of_results(name: str, store: Store) -> Side:
-    board = leaderboard.build(store.records(), store)
+    board = leaderboard.build(store.finals(), store)
     return _side(name, "results", board, store)
 
 

@@ -178,6 +178,17 @@ class Store:
         records.sort(key=lambda record: (record.finished_at, record.id))
         return records
 
+    def finals(self) -> list[RunRecord]:
+        """Return the records of final runs, oldest first; trials, of which there are more, unread.
+
+        Files that cannot be read are named in `warnings`.
+        """
+        chosen = [entry.id for entry in self.entries() if entry.purpose == Purpose.FINAL]
+        skipped = self.warnings
+        records = self.records(chosen)
+        self.warnings = [*skipped, *self.warnings]
+        return records
+
     def entries(self) -> list[Entry]:
         """Return what the index knows of each run, oldest first; name the others in `warnings`.
 

@@ -332,7 +332,7 @@ def test_of_several_seeds_the_one_that_has_weights_is_named(
     )
     done = cli("predict", bare.id, images, "--results", results)
     assert done.code == 2
-    assert f"which here is {kept.id}; use that one" in done.err
+    assert f"only run {kept.id} has kept them; use that one" in done.err
 
 
 def test_a_failed_run_and_a_plugin_that_is_gone(
