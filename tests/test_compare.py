@@ -5,6 +5,9 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import os
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -338,6 +341,18 @@ def test_no_row_regresses_by_chance_among_many(tmp_path: Path) -> None:
         failed += gates.exit_code(findings) == 1
         assert trial < 30
     assert failed <= 4  # 1.5 are expected; more than 4 come in one of 60 such tests
+
+
+def test_a_verdict_that_nobody_could_read_is_none(tmp_path: Path) -> None:
+    folder = fill(tmp_path / "a")
+    words = [sys.executable, "-m", "bench", "compare", folder, folder, "--fail-on", "accuracy:-1pp"]
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        done = subprocess.run(words, stdout=writer, stderr=subprocess.PIPE, timeout=60, check=False)
+    finally:
+        os.close(writer)
+    assert (done.returncode, done.stderr) == (3, b"")
 
 
 def entry() -> sides.Entry:
