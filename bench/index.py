@@ -133,12 +133,6 @@ class Index:
             database.executemany("INSERT OR REPLACE INTO derived VALUES (?, ?)", values.items())
             database.commit()
 
-    def forget(self, keys: Iterable[str]) -> None:
-        """Drop what was remembered under some keys."""
-        with contextlib.suppress(sqlite3.Error), self._open() as database:
-            database.executemany("DELETE FROM derived WHERE key = ?", ((key,) for key in keys))
-            database.commit()
-
     @staticmethod
     def _brought_up_to_date(
         database: sqlite3.Connection,

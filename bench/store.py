@@ -206,7 +206,8 @@ class Store:
     def recall(self, keys: Iterable[str]) -> dict[str, str]:
         """Return what has been remembered under some keys; what is not there is left out.
 
-        Keys are hashes of all that a value was computed from, so nothing here is ever stale.
+        A key is a hash of all that a value was computed from, or the value holds such a hash: so
+        nothing that is stale is taken.
         """
         return self._index.recall(keys)
 
