@@ -125,6 +125,28 @@ def test_rows_go_together_by_params_and_else_if_there_is_one_of_a_method(tmp_pat
     assert held(other, b).pairs == []
 
 
+def test_rows_whose_items_are_drawn_otherwise_are_of_other_methods(tmp_path: Path) -> None:
+    draws: list[dict[str, Any]] = [{}, {"resample": "bootstrap"}, {"resample": "weights"}]
+    for name, first in (("a", 0), ("b", 10)):
+        for draw in draws:
+            fill(tmp_path / name, first=first, draw=draw)
+    found = held(tmp_path / "a", tmp_path / "b")
+    assert (len(found.pairs), found.only_a, found.only_b) == (3, [], [])
+    assert all(pair.a.plain["draw"] == pair.b.plain["draw"] for pair in found.pairs)
+    assert {"(resample=bootstrap)" in pair.b.label for pair in found.pairs} == {True, False}
+    lone = held(fill(tmp_path / "plain"), fill(tmp_path / "drawn", draw=draws[1]))
+    assert (len(lone.pairs), len(lone.only_a), len(lone.only_b)) == (0, 1, 1)
+
+
+def test_ensembles_and_their_members_are_runs_to_compare(tmp_path: Path) -> None:
+    root = fill(fill(tmp_path, GOOD[:1]), GOOD[:1], draw={"resample": "bootstrap"})
+    ids = Store(root).ids()
+    fill(root, WORSE[:1], members=tuple(ids))
+    [ensemble] = [record for record in Store(root).records() if record.spec.members]
+    for run_id in ids:
+        assert len(held(run_id, ensemble.id, results=root).pairs) == 1
+
+
 def test_a_param_that_only_the_later_version_knows_does_not_part_rows(tmp_path: Path) -> None:
     new = {"lr": 0.001, "foreach": True}
     a = fill(
