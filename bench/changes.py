@@ -11,10 +11,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
-from bench import comparison, pairing, stats
+import numpy as np
+
+from bench import comparison, metrics, pairing, scoring, stats
+from bench.answers import AnswerBook
+from bench.errors import UnknownNameError
 from bench.records import RunRecord
+from bench.registry import Registry
 from bench.rows import METRIC_NAMES, succeeded
 from bench.sides import Entry, JointBook, Side
+from bench.specs import Metric
 
 EXACT = ("parameters", "flops")
 """Measured without noise."""
@@ -23,16 +29,50 @@ TIMES = ("train_seconds", "images_per_second", "latency_ms")
 MEASURED = (*TIMES, *EXACT)
 HIGHER_IS_BETTER = ("images_per_second",)
 """Of what is measured; the rest is better if it is less."""
-LOWER_IS_BETTER = ("log_loss", "brier", "expected_calibration_error")
-"""Of the metrics on test; of all others more is better."""
-NO_PROPORTIONS = (*MEASURED, "log_loss", "brier")
 SAME = "the same runs"
 
 
-def direction(metric: str) -> float:
-    """Return 1 for a metric of which more is better, else -1."""
-    lower = (*(name for name in MEASURED if name not in HIGHER_IS_BETTER), *LOWER_IS_BETTER)
-    return -1.0 if metric in lower else 1.0
+@dataclass(frozen=True)
+class Quantity:
+    """A number that rows are compared by.
+
+    Attributes:
+        name: of what was measured, of a metric in the records, or of one that a plugin offers.
+        lower_is_better: whether less is better.
+        is_proportion: whether it is a part of 1, which is told in points.
+        wanted: how it is computed from predictions; None for what only records have.
+    """
+
+    name: str
+    lower_is_better: bool = False
+    is_proportion: bool = True
+    wanted: scoring.Wanted | None = None
+
+
+def quantity(name: str, registry: Registry | None = None) -> Quantity:
+    """Return what is known of a number before anybody has it.
+
+    Args:
+        name: `latency_ms`, a metric, or one with params as `scoring.choose` reads them.
+        registry: who offers metrics; without it there are only those of the records.
+
+    Raises:
+        UnknownNameError: a metric has no such param.
+        ConfigError: a param without a value, or of another type than its default.
+    """
+    if name in MEASURED:
+        return Quantity(name, name not in HIGHER_IS_BETTER, is_proportion=False)
+    if registry is not None:
+        try:
+            registry.get(Metric.kind, name.partition(":")[0])
+        except UnknownNameError:
+            pass  # the metrics that a record has for its task, as `mean_average_precision`
+        else:
+            [wanted] = scoring.choose([name], registry)
+            found = wanted.metric
+            return Quantity(name, found.lower_is_better, found.bounds == (0.0, 1.0), wanted)
+    lower = name in metrics.LOWER_IS_BETTER
+    return Quantity(name, lower, is_proportion=not lower)
 
 
 @dataclass(frozen=True)
@@ -64,7 +104,7 @@ class Change:
     """What is known of a metric of B less that of A.
 
     Attributes:
-        metric: its name.
+        quantity: what differs.
         a: its mean over the runs of A; None where it is not known.
         b: likewise of B.
         difference: of `b - a`, in the metric's own unit; None where it could not be measured.
@@ -73,7 +113,7 @@ class Change:
         seeds: runs on the side that has fewer.
     """
 
-    metric: str
+    quantity: Quantity
     a: float | None = None
     b: float | None = None
     difference: Shift | None = None
@@ -82,9 +122,14 @@ class Change:
     seeds: int = 0
 
     @property
+    def metric(self) -> str:
+        """The name of what differs."""
+        return self.quantity.name
+
+    @property
     def better(self) -> float:
         """1 where more is better, else -1."""
-        return direction(self.metric)
+        return -1.0 if self.quantity.lower_is_better else 1.0
 
     @property
     def told(self) -> str:
@@ -106,7 +151,7 @@ class Change:
         form = "+" if signed else ""
         if self.metric in TIMES and self.a:
             return f"{100 * value / self.a:{form}.1f}{' %' if unit else ''}"
-        if self.metric in NO_PROPORTIONS:
+        if not self.quantity.is_proportion:
             return f"{value:{form},.0f}" if self.metric in EXACT else f"{value:{form}.4f}"
         return f"{100 * value:{form}.2f}{' pp' if unit else ''}"
 
@@ -114,7 +159,7 @@ class Change:
         """Return a mean as tables show it."""
         if value is None:
             return "–"
-        if self.metric in NO_PROPORTIONS:
+        if not self.quantity.is_proportion:
             return f"{value:,.0f}" if self.metric in EXACT else f"{value:,.4g}"
         return f"{value:.1%}"
 
@@ -169,20 +214,21 @@ class Comparison:
         return dict(zip(found, stats.holm([*found.values()]), strict=True))
 
 
-def compare(a: Side, b: Side, metrics: Sequence[str] = ()) -> Comparison:
+def compare(a: Side, b: Side, asked: Sequence[Quantity] = ()) -> Comparison:
     """Compare two sides.
 
     Args:
         a: what B is held against.
         b: the other.
-        metrics: what to compare besides the metric that ranks.
+        asked: what to compare besides the metric that ranks.
     """
     book = JointBook([a, b])
     matched, only_a, only_b = pairing.match(a, b)
     pairs = []
     for one, other in matched:
-        names = dict.fromkeys([str(other.plain["metric"]), *metrics])
-        changes = [_change(name, one, other, book) for name in names]
+        ranking = quantity(str(other.plain["metric"]))
+        named = {each.name: each for each in (ranking, *asked)}
+        changes = [_change(each, one, other, book) for each in named.values()]
         pairs.append(Pair(one, other, pairing.differing(one, other), changes))
     return Comparison(a, b, pairs, only_a, only_b)
 
@@ -202,16 +248,18 @@ def known_metrics(a: Side, b: Side) -> list[str]:
     return [*names]
 
 
-def _change(metric: str, a: Entry, b: Entry, book: JointBook) -> Change:
-    """Return how a metric differs between two rows."""
-    means = _mean(metric, a), _mean(metric, b)
-    change = Change(metric, *means, seeds=min(int(e.plain["seeds"]) for e in (a, b)))
+def _change(of: Quantity, a: Entry, b: Entry, book: JointBook) -> Change:
+    """Return how a number differs between two rows."""
+    metric = of.name
+    means = _mean(of, a, book), _mean(of, b, book)
+    change = Change(of, *means, seeds=min(int(e.plain["seeds"]) for e in (a, b)))
     why = _obstacle(metric, a, b, means)
     if why:
         return _with(change, why=why)
-    found, why = _measured(metric, a, b) if metric in MEASURED else _scored(metric, a, b, book)
+    measured = metric in MEASURED
+    found, why = _measured(of, a, b, book) if measured else _scored(of, a, b, means, book)
     is_same = found is not None and found.test == SAME
-    networks = metric not in MEASURED and change.seeds < 2 and not is_same
+    networks = not measured and change.seeds < 2 and not is_same
     return _with(change, difference=found, why=why, of_networks=networks)
 
 
@@ -237,21 +285,25 @@ def _obstacle(metric: str, a: Entry, b: Entry, means: tuple[float | None, float 
     return ""
 
 
-def _mean(metric: str, entry: Entry) -> float | None:
-    """Return the mean of a metric over the runs of a row that have it."""
+def _mean(of: Quantity, entry: Entry, book: JointBook) -> float | None:
+    """Return the mean of a number over the runs of a row that have it."""
+    metric = of.name
     if entry.row is None:
         told = entry.plain["metrics"].get(metric)
         value = told["mean"] if told else entry.plain.get(metric) if metric in MEASURED else None
         return float(value) if isinstance(value, int | float) else None
-    values = _values(metric, entry)
+    values = _values(of, entry, book)
     return statistics.fmean(values) if values else None
 
 
-def _values(metric: str, entry: Entry) -> list[float]:
-    """Return a metric of each run of a row that has it."""
+def _values(of: Quantity, entry: Entry, book: AnswerBook) -> list[float]:
+    """Return a number of each run of a row that has it, computed where the record lacks it."""
     found = []
     for record in succeeded(entry.row) if entry.row else ():
-        value = _place(metric, record).get(metric)
+        value = _place(of.name, record).get(of.name)
+        if value is None and of.wanted is not None:
+            answers = book.read(record, "test")
+            value = None if answers is None else float(np.mean(of.wanted.measure(answers)))
         if isinstance(value, int | float) and math.isfinite(value):
             found.append(float(value))
     return found
@@ -271,19 +323,22 @@ def _are_same(a: Entry, b: Entry, means: Sequence[float | None]) -> bool:
     return math.isclose(means[0], means[1], rel_tol=1e-9)
 
 
-def _scored(metric: str, a: Entry, b: Entry, book: JointBook) -> tuple[Shift | None, str]:
+def _scored(
+    of: Quantity,
+    a: Entry,
+    b: Entry,
+    means: tuple[float | None, float | None],
+    book: JointBook,
+) -> tuple[Shift | None, str]:
     """Compare a metric on the test items."""
-    if _are_same(a, b, (_mean(metric, a), _mean(metric, b))):
+    if _are_same(a, b, means):
         return Shift(0.0, 0.0, 0.0, 1.0, SAME), ""
     if a.row is None or b.row is None:
-        return _from_intervals(metric, a, b)
-    if metric == a.plain["metric"]:
-        found = Shift.of(comparison.compare(succeeded(b.row), succeeded(a.row), book))
-        return found, "" if found else "no predictions are stored"
-    values = [_values(metric, entry) for entry in (a, b)]
-    if min(map(len, values)) > 1 and len({*values[0]} | {*values[1]}) > 1:
-        return Shift.of(stats.welch(values[1], values[0])), ""
-    return None, f"the noise of `{metric}` shows with two seeds or more on each side"
+        return _from_intervals(of.name, a, b)
+    measure = of.wanted.measure if of.wanted else None
+    found = comparison.compare(succeeded(b.row), succeeded(a.row), book, of.name, measure)
+    shift = Shift.of(found)
+    return shift, "" if shift else "no predictions are stored from which its noise could be known"
 
 
 def _from_intervals(metric: str, a: Entry, b: Entry) -> tuple[Shift | None, str]:
@@ -313,11 +368,12 @@ def difference_of(a: stats.Interval, b: stats.Interval) -> Shift:
     return Shift(estimate, low, high, p, "intervals of the saved leaderboard")
 
 
-def _measured(metric: str, a: Entry, b: Entry) -> tuple[Shift | None, str]:
+def _measured(of: Quantity, a: Entry, b: Entry, book: JointBook) -> tuple[Shift | None, str]:
     """Compare what was measured of size and speed."""
-    means = _mean(metric, a), _mean(metric, b)
-    assert means[0] is not None
-    assert means[1] is not None
+    metric = of.name
+    known = [mean for mean in (_mean(of, a, book), _mean(of, b, book)) if mean is not None]
+    assert len(known) == 2
+    means = known[0], known[1]
     if metric in EXACT:
         gap = means[1] - means[0]
         return Shift(gap, gap, gap, float(gap == 0), "exact"), ""
@@ -329,8 +385,8 @@ def _measured(metric: str, a: Entry, b: Entry) -> tuple[Shift | None, str]:
     if a.row is None or b.row is None:
         return None, f"a saved leaderboard has no interval of `{metric}`"
     if metric == "latency_ms":
-        return _of_quartiles(a, b)
-    logs = [[math.log(value) for value in _values(metric, entry)] for entry in (a, b)]
+        return _of_quartiles(a, b, means)
+    logs = [[math.log(value) for value in _values(of, entry, book)] for entry in (a, b)]
     if min(map(len, logs)) < 2 or len({*logs[0]} | {*logs[1]}) < 2:
         return None, f"the noise of `{metric}` shows with two seeds or more on each side"
     found = stats.welch(logs[1], logs[0])
@@ -340,10 +396,10 @@ def _measured(metric: str, a: Entry, b: Entry) -> tuple[Shift | None, str]:
     return Shift(change, low, high, found.p, "Welch's t on logarithms"), ""
 
 
-def _of_quartiles(a: Entry, b: Entry) -> tuple[Shift | None, str]:
+def _of_quartiles(a: Entry, b: Entry, means: Sequence[float]) -> tuple[Shift | None, str]:
     """Compare latencies by the quartiles of their repetitions; seeds of a row share them."""
     found = []
-    for name, entry in (("A", a), ("B", b)):
+    for name, entry, middle in (("A", a, means[0]), ("B", b, means[1])):
         profiles = [record.profile for record in succeeded(entry.row)] if entry.row else []
         if any(profile.get("profiled_alone") is False for profile in profiles):
             return None, f"the latency of {name} was measured beside other runs"
@@ -352,7 +408,6 @@ def _of_quartiles(a: Entry, b: Entry) -> tuple[Shift | None, str]:
             highs = [float(profile["latency_high_ms"]) for profile in profiles]
         except (KeyError, TypeError, ValueError):
             return None, "the spread of `latency_ms` is not recorded"
-        middle = statistics.fmean(_values("latency_ms", entry))
         when = {profile.get("profiled_at") for profile in profiles}
         found.append((middle, min(lows), max(highs), when))
     (middle_a, low_a, high_a, when_a), (middle_b, low_b, high_b, when_b) = found

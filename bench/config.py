@@ -108,8 +108,10 @@ class ExperimentConfig(BaseModel):
     timeout: float | None = Field(
         None, gt=0, description="longest time of a run: `90`, `90s`, `30m` or `2h`"
     )
-    keep: Literal["best", "none"] = Field(
-        "best", description="weights to keep: those of each cell's best run, or none"
+    keep: Literal["best", "all", "none"] = Field(
+        "best",
+        description="weights to keep: those of each cell's best run, of all runs (as ensembles of "
+        "them need for predicting), or none",
     )
     checkpoint_minutes: float = Field(
         5.0,

@@ -57,9 +57,8 @@ def _accuracy(answers: Answers) -> npt.NDArray[Any]:
 OWN: dict[str, Measure] = {"accuracy": _accuracy, "log_loss": _log_loss}
 """The metrics that records always have and that are means over items."""
 
-_known: weakref.WeakKeyDictionary[AnswerBook, dict[Any, Evidence | None]] = (
-    weakref.WeakKeyDictionary()
-)
+_Found = tuple[tuple[RunRecord, ...], "Evidence | None"]
+_known: weakref.WeakKeyDictionary[AnswerBook, dict[Any, _Found]] = weakref.WeakKeyDictionary()
 
 
 def gather(
@@ -81,11 +80,12 @@ def gather(
         nothing says how to compute the metric.
     """
     found = _known.setdefault(book, {})
-    # The address tells apart runs of one id in two stores; holding the records keeps it theirs.
+    # The address tells apart runs of one id in two stores; holding the records, also those of
+    # which nothing is known, keeps it theirs.
     place = (metric, *map(id, records))
     if place not in found:
-        found[place] = _gathered(tuple(records), metric, book, measure)
-    return found[place]
+        found[place] = tuple(records), _gathered(tuple(records), metric, book, measure)
+    return found[place][1]
 
 
 def _gathered(

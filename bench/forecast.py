@@ -51,12 +51,12 @@ class PlannedRun:
         The state that it saves meanwhile comes on top; where that has no room, only it is lost.
 
         Args:
-            keep: which weights are kept, `best` or `none`.
+            keep: which weights are kept: `best`, `all` or `none`.
         """
         data = self.data
         images = (data.test + data.train * self.spec.protocol["val"]) if data else 10_000
         # Predictions are some dozens of bytes an image; weights dominate where they are kept.
-        kept = keep == "best" and self.spec.purpose is Purpose.FINAL
+        kept = keep != "none" and self.spec.purpose is Purpose.FINAL
         weights = 4 * (self.parameters or 0) if kept else 0
         return 20_000 + 40 * images + weights
 

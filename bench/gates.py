@@ -14,8 +14,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bench import stats
-from bench.changes import MEASURED, NO_PROPORTIONS, Change, Comparison, Pair, direction
+from bench.changes import MEASURED, Change, Comparison, Pair, Quantity, quantity
 from bench.errors import ConfigError
+from bench.registry import Registry
 from bench.text import did_you_mean, listing
 from bench.words import split_outside_brackets
 
@@ -42,12 +43,14 @@ class Limit:
         size: in `unit`, not negative.
         unit: `pp`, `%` of the mean of A, or empty for the metric's own.
         text: as the user wrote it.
+        quantity: what is limited.
     """
 
     metric: str
     size: float
     unit: str
     text: str
+    quantity: Quantity
 
     def allowed(self, change: Change) -> float:
         """Return the limit in the metric's own unit."""
@@ -71,8 +74,12 @@ class Finding:
     pair: Pair | None = None
 
 
-def parse(text: str) -> list[Limit]:
+def parse(text: str, registry: Registry | None = None) -> list[Limit]:
     """Read `METRIC:-NUMBERpp` and so on, separated by commas.
+
+    Args:
+        text: what the user wrote.
+        registry: who offers metrics besides those of the records.
 
     Raises:
         ConfigError: a part is no limit, or would fail on a change to the better.
@@ -88,30 +95,31 @@ def parse(text: str) -> list[Limit]:
                 "METRIC:+NUMBER, with `pp`, `%` or nothing behind: accuracy:-0.5pp"
             )
         metric, unit = found["metric"], found["unit"].lower()
-        if unit == "pp" and metric in NO_PROPORTIONS:
+        limited = quantity(metric, registry)
+        if unit == "pp" and not limited.is_proportion:
             raise ConfigError(
                 f"`--fail-on`: `{metric}` is no proportion, so `pp` means nothing; "
                 f"write {metric}:{found['sign']}{found['size']}%"
             )
-        worse = "-" if direction(metric) > 0 else "+"
+        worse = "+" if limited.lower_is_better else "-"
         if found["sign"] != worse:
             way = "rises" if found["sign"] == "+" else "falls"
             raise ConfigError(
                 f"`--fail-on`: `{part.strip()}` would fail where `{metric}` {way}, which is to the "
                 f"better; write {metric}:{worse}{found['size']}{unit}"
             )
-        limits.append(Limit(metric, float(found["size"]), unit, part.strip()))
+        limits.append(Limit(metric, float(found["size"]), unit, part.strip(), limited))
     return limits
 
 
 def check_known(limits: Sequence[Limit], known: Sequence[str]) -> None:
-    """Refuse limits of metrics that no row has.
+    """Refuse limits of metrics that no row has and no plugin offers.
 
     Raises:
         ConfigError: there is such a limit.
     """
     for limit in limits:
-        if limit.metric not in known:
+        if limit.metric not in known and limit.quantity.wanted is None:
             hint = did_you_mean(limit.metric, known)
             raise ConfigError(
                 f"`--fail-on`: no row has a metric `{limit.metric}`{hint}; "

@@ -15,7 +15,7 @@ from typing import NamedTuple, Self
 from bench.records import RunRecord
 
 NAME = "index.sqlite"
-_SCHEMA = 2
+_SCHEMA = 3
 _AT_ONCE = 500
 """Keys in one query; SQLite once allowed 999."""
 _SEAL = "."
@@ -34,7 +34,8 @@ class Entry(NamedTuple):
     Attributes:
         method: see `RunSpec.method`; likewise `contest`.
         content: the fingerprint of the dataset; empty where it is not known.
-        started_from: ids of the runs whose weights it began with, joined by commas.
+        needs: ids of the runs whose weights it began with or, of an ensemble, whose networks it
+            combines, joined by commas.
         problem: why the record cannot be used; then the fields above are empty.
     """
 
@@ -47,7 +48,7 @@ class Entry(NamedTuple):
     method: str = ""
     contest: str = ""
     content: str = ""
-    started_from: str = ""
+    needs: str = ""
     problem: str = ""
 
     @property
@@ -68,7 +69,9 @@ class Entry(NamedTuple):
             method=spec.method,
             contest=spec.contest,
             content=str(spec.key.get("dataset", {}).get("fingerprint") or ""),
-            started_from=",".join(Path(file).parent.name for file in spec.origin.get("files", ())),
+            needs=",".join(
+                [*spec.members, *(Path(file).parent.name for file in spec.origin.get("files", ()))]
+            ),
         )
 
 
@@ -128,12 +131,6 @@ class Index:
         """Keep values; where nothing can be written they are forgotten, which costs time only."""
         with contextlib.suppress(sqlite3.Error), self._open() as database:
             database.executemany("INSERT OR REPLACE INTO derived VALUES (?, ?)", values.items())
-            database.commit()
-
-    def forget(self, keys: Iterable[str]) -> None:
-        """Drop what was remembered under some keys."""
-        with contextlib.suppress(sqlite3.Error), self._open() as database:
-            database.executemany("DELETE FROM derived WHERE key = ?", ((key,) for key in keys))
             database.commit()
 
     @staticmethod

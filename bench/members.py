@@ -43,14 +43,14 @@ def candidates(
     Raises:
         UsageError: a pattern fits no run, or one that cannot be a member.
     """
-    records = store.records()
+    records = store.finals()
     known = {study.id: study for study in studies.read_all(store.root)[0]}
     counted = [run for runs in leaderboard.current(records, known) for run in runs]
     usual = [r for r in counted if comparison.is_scored(r) and not r.spec.members]
     usual = [record for record in usual if not record.spec.draw]
     chosen = usual
     if patterns:
-        chosen = [run for pattern in patterns for run in _fitting(pattern, usual, records, store)]
+        chosen = [run for pattern in patterns for run in _fitting(pattern, usual, store)]
     for name, globs in (("models", models), ("optimizers", optimizers), ("datasets", datasets)):
         of = _CHOSEN_BY[name]
         there = sorted({of(run.spec) for run in chosen})
@@ -70,24 +70,18 @@ def _place(record: RunRecord) -> tuple[Any, ...]:
     return (spec.model.name, spec.optimizer.name, spec.method, spec.seed, record.id)
 
 
-def _fitting(
-    pattern: str, usual: Sequence[RunRecord], records: Sequence[RunRecord], store: Store
-) -> list[RunRecord]:
+def _fitting(pattern: str, usual: Sequence[RunRecord], store: Store) -> list[RunRecord]:
     """Return the runs that a pattern names; an id may name one that no leaderboard counts."""
     fitting = [run for run in usual if fnmatch.fnmatchcase(run.spec.model.name, pattern)]
     if fitting:
         return fitting
-    named = [record for record in records if record.id.startswith(pattern)]
-    if not named:
+    if not store.ids(pattern):
         hint = did_you_mean(pattern, {run.spec.model.name for run in usual})
         raise UnknownNameError(
             f"`{pattern}` is neither the model of a finished run in `{store.root}` nor the "
             f"beginning of an id{hint}; see `bench list runs`"
         )
-    if len(named) > 1:
-        ids = listing(record.id for record in named)
-        raise UnknownNameError(f"{len(named)} runs start with `{pattern}`: {ids}; give more digits")
-    record = named[0]
+    record = store.find(pattern)
     if record.spec.members:
         raise UsageError(f"run `{record.id}` is an ensemble itself; name its members")
     if record.spec.purpose is not Purpose.FINAL:

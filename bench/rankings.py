@@ -1,7 +1,8 @@
 """The leaderboard of a whole results directory, of which only what has changed is made again.
 
 Runs are ranked by contest (see `RunSpec.contest`), each on its own. The index keeps the blocks of
-a contest under a hash of the runs in it, the studies and the code that ranks.
+a contest with a hash of the runs in it, the studies and the code that ranks; new ones take their
+place, so that the index does not grow with every run.
 """
 
 from __future__ import annotations
@@ -39,15 +40,16 @@ def stored(store: Store, sort: str = "score") -> Leaderboard:
     found, warnings = studies.read_all(store.root)
     warnings = [*store.warnings, *warnings]
     chosen_by = digest([study.to_dict() for study in found])
-    keys = {contest: _key(entries, chosen_by) for contest, entries in contests.items()}
-    kept = store.recall(keys.values())
+    kept = store.recall(map(_place, contests))
     blocks: list[Block] = []
     made: dict[str, str] = {}
     for contest, entries in contests.items():
-        known = _remembered(kept.get(keys[contest]))
+        key = _key(entries, chosen_by)
+        known = _remembered(kept.get(_place(contest)), key)
         if known is None:
             known = _ranked(store, entries, found)
-            made[keys[contest]] = json.dumps([_to_plain(block) for block in known])
+            plain = {"key": key, "blocks": [_to_plain(block) for block in known]}
+            made[_place(contest)] = json.dumps(plain)
         blocks += known
     if made:
         store.remember(made)
@@ -60,10 +62,16 @@ def _ranked(store: Store, entries: Sequence[Entry], found: Sequence[StudyRecord]
     return leaderboard.blocks_of(records, store, found)
 
 
-def _remembered(text: str | None) -> list[Block] | None:
-    """Return the blocks that the index has kept, or None where it has none that can be read."""
+def _place(contest: str) -> str:
+    """Return where the index keeps the blocks of a contest."""
+    return f"ranking:{contest}"
+
+
+def _remembered(text: str | None, key: str) -> list[Block] | None:
+    """Return the blocks that the index has kept, or None where they are others or damaged."""
     try:
-        return [_from_plain(each) for each in json.loads(text)] if text else None
+        kept = json.loads(text) if text else {}
+        return [_from_plain(each) for each in kept["blocks"]] if kept["key"] == key else None
     except (ValueError, KeyError, TypeError):
         return None
 

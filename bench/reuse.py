@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bench import provenance, repeat
 from bench.errors import BenchError, StoreError, UnknownNameError, UsageError
-from bench.records import Purpose, RunRecord, RunStatus
+from bench.records import Purpose, RunRecord, RunSpec, RunStatus
 from bench.registry import Registry
 from bench.store import Store
 from bench.text import listing
@@ -101,18 +101,31 @@ def notes(trained: Trained, registry: Registry) -> list[str]:
 def _way_out(record: RunRecord, store: Store, registry: Registry) -> str:
     """Say how to come by weights: another run of the cell has them, or none has."""
     spec = record.spec
-    for other in reversed(store.records()):
-        same = other.spec.method == spec.method and other.spec.key.get("dataset") == (
-            spec.key.get("dataset")
-        )
-        if same and (store.folder(other.id) / WEIGHTS).is_file():
-            return f"only the best run of a cell keeps them, which here is {other.id}; use that one"
+    content = str(spec.key.get("dataset", {}).get("fingerprint") or "")
+    other = next(
+        (
+            entry.id
+            for entry in reversed(store.entries())
+            if (entry.method, entry.content) == (spec.method, content)
+            and (store.folder(entry.id) / WEIGHTS).is_file()
+        ),
+        None,
+    )
     why = "trials keep none; " if spec.purpose is Purpose.TRIAL else ""
+    if other is not None:
+        why = f"of its cell only run {other} has kept them; use that one, or train all again: "
+    return f"{why}{_again(spec, store, registry)}"
+
+
+def _again(spec: RunSpec, store: Store, registry: Registry) -> str:
+    """Say what trains a run again and keeps its weights."""
+    if "round" in spec.draw:
+        return "`bench ensemble --how boosting --rerun --keep all` trains it again, by its rounds"
     try:
         command = repeat.command_of(spec, registry, spec.seed + 1)
     except BenchError:
-        return f"{why}train it again with `--rerun --keep best`"
+        return "train it again with `--rerun --keep all`"
     return (
-        f"{why}`{command} --results {store.root} --rerun --keep best` trains it again and keeps "
-        "those of the cell's best run"
+        f"`{command} --results {store.root} --rerun --keep all` trains it again and keeps "
+        "the weights of every seed"
     )

@@ -183,7 +183,9 @@ class Row:
             return _detailed(model, self.shown_params)
         fewest, most = self.members[0], self.members[-1]
         count = str(most) if fewest == most else f"{fewest} to {most}"
-        return _detailed(model, {}, ", ".join([f"{count} members", *_told(self.shown_params)]))
+        return _detailed(
+            model, {}, ", ".join([f"{count} member{'s' * (most > 1)}", *_told(self.shown_params)])
+        )
 
     @property
     def optimizer_name(self) -> str:

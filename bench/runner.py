@@ -133,7 +133,8 @@ class Runner:
         except KeyboardInterrupt:
             interrupted = True
         else:
-            prune_weights(self._store, {spec.method for spec in self._specs})
+            if self._config.keep != "all":
+                prune_weights(self._store, {spec.method for spec in self._specs})
         ids = [spec.id for spec in self._specs if spec.key]
         found = [self._records.get(run_id) or self._store.read(run_id) for run_id in ids]
         return Outcome([record for record in found if record is not None], interrupted)

@@ -17,6 +17,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from bench import provenance, stats
 from bench.answers import AnswerBook
@@ -57,6 +58,22 @@ class Wanted:
         code = [provenance.component_source(each) for each in functions if each is not None]
         libraries = [provenance.library_version(name) for name in ("numpy", "scikit-learn")]
         return digest([VERSION, self.metric.name, dict(self.params), code, libraries])
+
+    def measure(self, answers: Answers) -> float | npt.NDArray[Any]:
+        """Return the metric of each item, (N,), where it is a mean over items, else its value.
+
+        NaN where it does not suit the task, or the answers lack what it needs.
+        """
+        metric = self.metric
+        if answers.task not in metric.tasks:
+            return math.nan
+        try:
+            value = compute(answers, self)
+            if metric.compute is None and metric.per_item is not None:
+                return np.asarray(metric.per_item(answers, **self.params), np.float64)
+        except DataError:
+            return math.nan
+        return value
 
 
 def choose(names: Iterable[str], registry: Registry) -> list[Wanted]:

@@ -17,7 +17,7 @@ from bench import leaderboard
 from bench.answers import AnswerBook
 from bench.errors import ConfigError, StoreError
 from bench.protocol import Protocol
-from bench.records import RunRecord, canonical
+from bench.records import Purpose, RunRecord, canonical
 from bench.rows import Row
 from bench.store import Store
 from bench.text import one_line
@@ -64,7 +64,7 @@ class Entry:
         left_out = (*CARRIED, *pinned)
         asked = {name: value for name, value in protocol.items() if name not in left_out}
         names = [plain.get(name) for name in ("dataset", "model", "weights", "optimizer")]
-        return canonical([*names, asked, self.search])
+        return canonical([*names, asked, self.search, plain.get("draw")])
 
     @property
     def search(self) -> list[Any] | None:
@@ -92,7 +92,9 @@ class Entry:
             return f"{self.row.name} with {self.row.optimizer_name}"
         plain = self.plain
         start = f" from {plain['weights']}" if plain.get("weights") else ""
-        return f"{plain['model']}{start} with {plain['optimizer']}"
+        drawn = ", ".join(f"{name}={value}" for name, value in (plain.get("draw") or {}).items())
+        model = f"{plain['model']}{start}" + (f" ({drawn})" if drawn else "")
+        return f"{model} with {plain['optimizer']}"
 
     @property
     def title(self) -> str:
@@ -168,13 +170,13 @@ def read(name: str, results: Path) -> Side:
 
 
 def _of_results(name: str, store: Store) -> Side:
-    board = leaderboard.build(store.records(), store)
+    board = leaderboard.build(store.finals(), store)
     return _side(name, "results", board, store)
 
 
 def _of_run(name: str, prefix: str, store: Store) -> Side:
     record = store.find(prefix)
-    if record.spec.role and not record.spec.tuned:
+    if record.spec.purpose is not Purpose.FINAL:
         raise ConfigError(
             f"run {record.id} ({record.spec.role}) has no test score; name a final run"
         )

@@ -178,6 +178,17 @@ class Store:
         records.sort(key=lambda record: (record.finished_at, record.id))
         return records
 
+    def finals(self) -> list[RunRecord]:
+        """Return the records of final runs, oldest first; trials, of which there are more, unread.
+
+        Files that cannot be read are named in `warnings`.
+        """
+        chosen = [entry.id for entry in self.entries() if entry.purpose == Purpose.FINAL]
+        skipped = self.warnings
+        records = self.records(chosen)
+        self.warnings = [*skipped, *self.warnings]
+        return records
+
     def entries(self) -> list[Entry]:
         """Return what the index knows of each run, oldest first; name the others in `warnings`.
 
@@ -195,7 +206,8 @@ class Store:
     def recall(self, keys: Iterable[str]) -> dict[str, str]:
         """Return what has been remembered under some keys; what is not there is left out.
 
-        Keys are hashes of all that a value was computed from, so nothing here is ever stale.
+        A key is a hash of all that a value was computed from, or the value holds such a hash: so
+        nothing that is stale is taken.
         """
         return self._index.recall(keys)
 
@@ -264,11 +276,12 @@ def _val_score(record: RunRecord) -> float:
 def prune_weights(store: Store, methods: Iterable[str]) -> None:
     """Keep weights only of the run with the best val score of each method on each content.
 
-    And of those that other runs have started from. Trials have none.
+    And of those that other runs have started from, and of members of ensembles that have any: an
+    ensemble predicts by theirs. Trials have none.
     """
     wanted = set(methods)
     entries = store.entries()
-    started_from = {run for entry in entries for run in entry.started_from.split(",")}
+    needed = {run for entry in entries for run in entry.needs.split(",")}
     chosen = [e.id for e in entries if e.purpose == Purpose.FINAL and e.method in wanted]
     by_cell: dict[tuple[str, str], list[RunRecord]] = {}
     for record in store.records(chosen):
@@ -277,6 +290,6 @@ def prune_weights(store: Store, methods: Iterable[str]) -> None:
     for records in by_cell.values():
         records.sort(key=_val_score, reverse=True)
         for record in records[1:]:
-            if record.id in started_from:
+            if record.id in needed:
                 continue
             (store.folder(record.id) / "model.safetensors").unlink(missing_ok=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from bench import api, comparison, ensembles, leaderboard, tables
+from bench import api, comparison, ensembles, leaderboard, rankings, tables
 from bench.answers import AnswerBook
 from bench.api import Result
 from bench.boosting import Boosting
@@ -90,8 +90,7 @@ def train(
     else:
         _boost(trained, recipe, boosting, store)
     if trained.built:
-        everything = store.records()
-        tables.write(leaderboard.build(everything, store), store)
+        tables.write(rankings.stored(store), store)
         used = [built.record for built in trained.built]
         result.leaderboard = leaderboard.build([*result.records, *used], store)
     return trained

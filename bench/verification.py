@@ -34,6 +34,7 @@ class Verification:
         why: one sentence.
         runs: ids of the runs.
         environment: of the first run: versions, device, threads.
+        interrupted: whether somebody has stopped it; the same command goes on from there.
     """
 
     baseline: Baseline
@@ -46,6 +47,7 @@ class Verification:
     seeds: int = 0
     runs: tuple[str, ...] = ()
     environment: Mapping[str, Any] | None = None
+    interrupted: bool = False
 
     @property
     def expected(self) -> Level:
@@ -107,7 +109,9 @@ def verify(baseline: Baseline, level: str, own: Mapping[str, Any]) -> Verificati
             why += f"; to get the data: {baseline.data.get}"
         if result.interrupted:
             why += "; interrupted, the same command goes on from here"
-        return Verification(baseline, level, Outcome.UNMEASURED, why)
+        return Verification(
+            baseline, level, Outcome.UNMEASURED, why, interrupted=result.interrupted
+        )
     done = Verification(
         baseline,
         level,

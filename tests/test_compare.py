@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
+import os
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import answers_samples
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from samples import make_record, make_spec, write_predictions
 
-from bench import change_tables, changes, gates, leaderboard, sides, stats, tables
+from bench import change_tables, changes, gates, leaderboard, scoring, sides, stats, tables
+from bench.answers import AnswerBook
 from bench.changes import Comparison
 from bench.cli import main
 from bench.errors import ConfigError, StoreError
 from bench.gates import Verdict
 from bench.records import RunStatus
+from bench.registry import load_registry
 from bench.store import Store
 
 GOOD = (0.801, 0.803, 0.799, 0.802)
@@ -58,7 +65,8 @@ def fill(
 
 
 def held(a: Path | str, b: Path | str, *metrics: str, results: Path = Path()) -> Comparison:
-    return changes.compare(sides.read(str(a), results), sides.read(str(b), results), metrics)
+    asked = [changes.quantity(name) for name in metrics]
+    return changes.compare(sides.read(str(a), results), sides.read(str(b), results), asked)
 
 
 def verdicts(comparison: Comparison, limits: str) -> list[Verdict]:
@@ -115,6 +123,28 @@ def test_rows_go_together_by_params_and_else_if_there_is_one_of_a_method(tmp_pat
     assert held(alone, b).pairs[0].b.params["optimizer"] == {"lr": 0.001}
     other = fill(tmp_path / "e", params={"optimizer": {"lr": 7.0}})
     assert held(other, b).pairs == []
+
+
+def test_rows_whose_items_are_drawn_otherwise_are_of_other_methods(tmp_path: Path) -> None:
+    draws: list[dict[str, Any]] = [{}, {"resample": "bootstrap"}, {"resample": "weights"}]
+    for name, first in (("a", 0), ("b", 10)):
+        for draw in draws:
+            fill(tmp_path / name, first=first, draw=draw)
+    found = held(tmp_path / "a", tmp_path / "b")
+    assert (len(found.pairs), found.only_a, found.only_b) == (3, [], [])
+    assert all(pair.a.plain["draw"] == pair.b.plain["draw"] for pair in found.pairs)
+    assert {"(resample=bootstrap)" in pair.b.label for pair in found.pairs} == {True, False}
+    lone = held(fill(tmp_path / "plain"), fill(tmp_path / "drawn", draw=draws[1]))
+    assert (len(lone.pairs), len(lone.only_a), len(lone.only_b)) == (0, 1, 1)
+
+
+def test_ensembles_and_their_members_are_runs_to_compare(tmp_path: Path) -> None:
+    root = fill(fill(tmp_path, GOOD[:1]), GOOD[:1], draw={"resample": "bootstrap"})
+    ids = Store(root).ids()
+    fill(root, WORSE[:1], members=tuple(ids))
+    [ensemble] = [record for record in Store(root).records() if record.spec.members]
+    for run_id in ids:
+        assert len(held(run_id, ensemble.id, results=root).pairs) == 1
 
 
 def test_a_param_that_only_the_later_version_knows_does_not_part_rows(tmp_path: Path) -> None:
@@ -204,6 +234,53 @@ def test_newcombes_example() -> None:
     assert (found.low, found.high) == pytest.approx((0.0524, 0.3339), abs=5e-5)
 
 
+# Metrics of stored predictions
+
+
+def test_a_metric_that_no_record_holds_is_compared_from_predictions(tmp_path: Path) -> None:
+    registry = load_registry()
+    for name, first, noise in (("a", 0, 0.5), ("b", 3, 2.0)):
+        for seed in range(first, first + 3):
+            said = answers_samples.single(400, seed=seed)
+            generator = np.random.default_rng(seed + 10)
+            blurred = np.asarray(said.probabilities, np.float64)
+            blurred = blurred * np.exp(noise * generator.normal(size=blurred.shape))
+            blurred /= blurred.sum(1, keepdims=True)
+            labels = answers_samples.single(400).labels
+            shares = np.where(np.eye(4)[labels] > 0, blurred + 0.2, blurred) / 1.2
+            answers = dataclasses.replace(
+                said, labels=labels, predicted=shares.argmax(1), probabilities=shares
+            )
+            answers_samples.store_run(Store(tmp_path / name), answers, seed=seed)
+    asked = [changes.quantity(name, registry) for name in ("brier", "f1_macro", "top_k:k=2")]
+    one, other = (sides.read(str(tmp_path / name), tmp_path) for name in "ab")
+    [pair] = changes.compare(one, other, asked).pairs
+    book = AnswerBook(Store(tmp_path / "b"))
+    for change in pair.changes[1:]:
+        assert change.difference is not None, change.why
+        assert change.difference.test == stats.Test.CROSSED
+        assert change.b == pytest.approx(
+            np.mean(
+                [
+                    scoring.values(r, [change.metric], book, Store(tmp_path / "b"), registry)[
+                        change.metric
+                    ]
+                    for r in Store(tmp_path / "b").records()
+                ]
+            )
+        )
+    assert [change.better for change in pair.changes] == [1, -1, 1, 1]
+    assert pair.changes[1].spoken(0.5, unit=False) == "+0.5000"  # a Brier score goes up to 2
+
+
+def test_limits_know_of_the_metrics_of_plugins() -> None:
+    registry = load_registry()
+    assert gates.parse("ece:+1pp,hamming_loss:+1pp,brier:+5%", registry)
+    for text, why in (("ece:-1pp", "to the better"), ("brier:+1pp", "no proportion")):
+        with pytest.raises(ConfigError, match=why):
+            gates.parse(text, registry)
+
+
 # Limits
 
 
@@ -272,7 +349,10 @@ def test_no_row_regresses_by_chance_among_many(tmp_path: Path) -> None:
         ]
         pairs = [
             changes.Pair(
-                entry(), entry(), (), [changes.Change("accuracy", 0.8, 0.8, each, seeds=3)]
+                entry(),
+                entry(),
+                (),
+                [changes.Change(changes.quantity("accuracy"), 0.8, 0.8, each, seeds=3)],
             )
             for each in found
         ]
@@ -283,6 +363,18 @@ def test_no_row_regresses_by_chance_among_many(tmp_path: Path) -> None:
         failed += gates.exit_code(findings) == 1
         assert trial < 30
     assert failed <= 4  # 1.5 are expected; more than 4 come in one of 60 such tests
+
+
+def test_a_verdict_that_nobody_could_read_is_none(tmp_path: Path) -> None:
+    folder = fill(tmp_path / "a")
+    words = [sys.executable, "-m", "bench", "compare", folder, folder, "--fail-on", "accuracy:-1pp"]
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        done = subprocess.run(words, stdout=writer, stderr=subprocess.PIPE, timeout=60, check=False)
+    finally:
+        os.close(writer)
+    assert (done.returncode, done.stderr) == (3, b"")
 
 
 def entry() -> sides.Entry:

@@ -59,7 +59,7 @@ def test_an_entry_says_of_a_run_what_grouping_needs(store: Store) -> None:
     assert (entry.status, entry.purpose, entry.finished_at) == ("diverged", "trial", "2027")
     assert (entry.method, entry.contest) == (spec.method, spec.contest)
     assert entry.content == spec.fingerprint
-    assert entry.started_from == "abc"
+    assert entry.needs == "abc"
 
 
 def test_runs_that_are_ranked_together_share_a_contest() -> None:

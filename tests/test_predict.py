@@ -315,7 +315,7 @@ def test_a_run_without_weights_says_how_to_come_by_some(
     assert done.code == 2
     command = done.err.split("`")[1]
     assert command.startswith("bench run --datasets tiny --models tiny")
-    assert command.endswith(f"--results {results} --rerun --keep best")
+    assert command.endswith(f"--results {results} --rerun --keep all")
     again = cli(*shlex.split(command)[1:])
     assert again.code == 0, again.err
     assert cli("predict", bare.id, images, "--results", results).code == 0
@@ -332,7 +332,7 @@ def test_of_several_seeds_the_one_that_has_weights_is_named(
     )
     done = cli("predict", bare.id, images, "--results", results)
     assert done.code == 2
-    assert f"which here is {kept.id}; use that one" in done.err
+    assert f"only run {kept.id} has kept them; use that one" in done.err
 
 
 def test_a_failed_run_and_a_plugin_that_is_gone(

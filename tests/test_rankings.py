@@ -90,6 +90,22 @@ def test_only_the_contest_that_has_changed_is_ranked_again(store: Store, read: l
     assert texts(board) == texts(expected)
 
 
+def test_the_index_does_not_grow_with_every_run(store: Store) -> None:
+    def kept() -> int:
+        database = sqlite3.connect(store.root / NAME)
+        [(count,)] = database.execute("SELECT COUNT(*) FROM derived")
+        database.close()
+        return int(count)
+
+    rankings.stored(store)
+    before = kept()
+    for seed in range(3, 6):
+        store.write(make_record(make_spec("a", seed=seed), 0.5))
+        rankings.stored(store)
+    # What was made before has given way; the runs are of one contest, which may be new.
+    assert 0 < before <= kept() <= before + 1
+
+
 def test_a_study_that_is_new_is_seen(store: Store) -> None:
     spec = make_spec("t", tuned={"study": "abcd", "trial": 3})
     store.write(make_record(spec, 0.7))

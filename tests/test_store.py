@@ -204,6 +204,19 @@ def test_weights_of_the_best_run_of_each_cell_stay(tmp_path: Path) -> None:
     assert kept == [False, True, False, True, False, True, True]
 
 
+def test_what_an_ensemble_combines_keeps_its_weights(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    runs = [make_record(make_spec("a", seed=seed), 0.5 + seed / 10) for seed in range(3)]
+    for record in runs:
+        store.write(record)
+        (store.folder(record.id) / "model.safetensors").write_bytes(b"weights")
+    members = (runs[0].id, runs[2].id)
+    store.write(make_record(make_spec("both", members=members), 0.9))
+    prune_weights(store, [runs[0].spec.method])
+    kept = [(store.folder(run.id) / "model.safetensors").exists() for run in runs]
+    assert kept == [True, False, True]
+
+
 def test_trials_are_no_affair_of_the_weights_that_are_kept(tmp_path: Path) -> None:
     store = Store(tmp_path)
     spec = make_spec("a", purpose=Purpose.TRIAL)

@@ -13,11 +13,12 @@ from conftest import install
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench import baselines, stats
+from bench import api, baselines, stats
 from bench.baselines import Level
 from bench.cli import main
 from bench.config import ExperimentConfig
 from bench.errors import PluginError, UnknownNameError, UsageError
+from bench.leaderboard import Leaderboard
 from bench.plan import plan
 from bench.registry import load_registry
 from bench.verification import Outcome, judge, verify
@@ -205,6 +206,26 @@ def test_a_run_that_fails_is_no_measurement(offers: Path, tmp_path: Path) -> Non
     done = verify(baselines.read(path), "quick", {"results": tmp_path / "r"})
     assert done.outcome is Outcome.UNMEASURED
     assert done.why.startswith("0 of 1 runs succeeded (crashed")
+
+
+def test_one_interruption_ends_all_of_it(
+    offers: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for name in ("first", "second"):
+        write(offers, name=name)
+    asked = []
+
+    def stopped(**values: Any) -> api.Result:
+        asked.append(values)
+        return api.Result(Leaderboard([]), interrupted=True)
+
+    monkeypatch.setattr(api, "run", stopped)
+    code, out, _ = run(capsys, "verify", "--results", tmp_path / "results")
+    assert (code, len(asked)) == (130, 1)
+    assert "goes on from here" in out
 
 
 def test_without_its_data_a_baseline_says_how_to_get_them(

@@ -42,6 +42,10 @@ COMMANDS = {
 }
 
 
+DECIDING = ("compare", "ensemble", "predict", "verify")
+"""Commands whose exit code says how it went."""
+
+
 class LazyGroup(click.Group):
     """A group that imports a command's module only when that command is called."""
 
@@ -74,7 +78,10 @@ class LazyGroup(click.Group):
         return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Call the command; that a reader such as `head` has seen enough is no failure."""
+        """Call the command; that a reader such as `head` has seen enough is no failure.
+
+        Unless the exit code is what the command is for: a verdict that was cut off is none.
+        """
         try:
             return super().invoke(ctx)
         except BrokenPipeError:
@@ -87,7 +94,7 @@ class LazyGroup(click.Group):
                 raise
         # Python would complain about what is still in the buffer at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        return 3 if ctx.invoked_subcommand in DECIDING else 0
 
 
 def _print_version(ctx: click.Context, param: click.Parameter, value: bool) -> None:

@@ -9,9 +9,10 @@ import click
 
 from bench import change_tables, changes, gates, sides
 from bench.changes import Comparison
-from bench.cli.common import print_json, print_warnings, results_option
+from bench.cli.common import print_json, print_warnings, registry_with_warnings, results_option
 from bench.errors import ConfigError
 from bench.gates import Finding, Verdict
+from bench.specs import Metric
 from bench.text import did_you_mean, listing, one_line
 
 FORMATS = ("table", "md", "json")
@@ -43,19 +44,22 @@ def command(
     A and B are each a folder, a leaderboard.json, or the beginning of a run's id. With --fail-on
     the exit code is 1 for a real regression, 3 where something could not be measured, else 0.
     """
-    limits = gates.parse(fail_on) if fail_on is not None else None
+    registry = registry_with_warnings()
+    limits = gates.parse(fail_on, registry) if fail_on is not None else None
     one, other = sides.read(a, results), sides.read(b, results)
     print_warnings(dict.fromkeys([*one.warnings, *other.warnings]))
     known = changes.known_metrics(one, other)
-    asked = [name.strip() for name in (metrics or "").split(",") if name.strip()]
-    for name in asked:
-        if name not in known:
-            hint = did_you_mean(name, known)
+    names = [name.strip() for name in (metrics or "").split(",") if name.strip()]
+    asked = [changes.quantity(name, registry) for name in names]
+    for each in asked:
+        if each.name not in known and each.wanted is None:
+            hint = did_you_mean(each.name, [*known, *registry.names(Metric.kind)])
             raise ConfigError(
-                f"`--metrics`: no row has a metric `{name}`{hint}; there are {listing(known, 20)}"
+                f"`--metrics`: no row has a metric `{each.name}`{hint}; there are "
+                f"{listing(known, 20)}, and those of `bench list metrics`"
             )
     gates.check_known(limits or (), known)
-    asked += [limit.metric for limit in limits or ()]
+    asked += [limit.quantity for limit in limits or ()]
     comparison = changes.compare(one, other, asked)
     findings = gates.judge(comparison, limits) if limits is not None else None
     code = gates.exit_code(findings or ())

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from bench import comparison, ensembles, leaderboard, members, tables
+from bench import comparison, ensembles, leaderboard, members, rankings, tables
 from bench.answers import AnswerBook
 from bench.cli.common import print_json, print_warnings, registry_with_warnings
 from bench.cli.fields import ALL_FIELDS, FieldCommand, config_of, field_options
@@ -147,7 +147,7 @@ def _combine(
 
 def _write_leaderboard(store: Store) -> None:
     try:
-        tables.write(leaderboard.build(store.records(), store), store)
+        tables.write(rankings.stored(store), store)
     except StoreError as error:  # what was there already can be read where nothing can be written
         print_warnings([str(error)])
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from bench import leaderboard, merging, tables
+from bench import merging, rankings, tables
 from bench.cli.common import json_option, print_json, print_warnings, results_option
 from bench.store import Store
 
@@ -33,7 +33,7 @@ def command(sources: tuple[Path, ...], results: Path, as_json: bool) -> None:
     print_warnings(merging.named(result.left))
     store = Store(results)
     if result.changed or not (results / "leaderboard.json").exists():
-        tables.write(leaderboard.build(store.records(), store), store)
+        tables.write(rankings.stored(store), store)
     if as_json:
         print_json({"schema": 1, **vars(result)})
     else:

@@ -40,13 +40,16 @@ def command(
     """Train published baselines and say whether they come to what was published.
 
     NAME is one of them; without it all that have this level are checked. The exit code is 0 if all
-    passed, 1 if one failed, and 3 if one could not be measured, as without its data.
+    passed, 1 if one failed, 3 if one could not be measured, as without its data, and 130 if it was
+    interrupted.
     """
     known = baselines.offered(registry_with_warnings())
     if only_list:
         _list(known, as_json)
         return 0
     chosen = [baselines.choose(known, name)] if name else [b for b in known if level in b.levels]
+    if not chosen:
+        raise UsageError("no plugin that is there offers a baseline; see `bench plugins`")
     if dataset is not None and name is None:
         raise UsageError("`--dataset` is the place of one baseline's data; name the baseline too")
     own = {key: value for key, value in flags.items() if value is not None}
@@ -61,8 +64,12 @@ def command(
         done.append(verify(baseline, level, own))
         if not as_json:
             _print(done[-1])
+        if done[-1].interrupted:
+            break
     if as_json:
         print_json({"schema": 1, "baselines": [each.to_dict() for each in done]})
+    if done[-1].interrupted:
+        return 130
     outcomes = {each.outcome for each in done}
     if Outcome.FAILED in outcomes:
         return 1

@@ -209,7 +209,7 @@ def _carry_out(
     clock.mark("profiling_seconds")
 
     artifacts.save_predictions(said, folder / "predictions.npz")
-    if payload["keep"] == "best" and state is None:
+    if payload["keep"] != "none" and state is None:
         artifacts.save_weights(job.model, folder / "model.safetensors")
     clock.mark("saving_seconds")
     if state is not None:
