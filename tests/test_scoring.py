@@ -26,6 +26,7 @@ from bench import (
     scoring,
 )
 from bench.answers import AnswerBook
+from bench.index import NAME
 from bench.registry import Registry
 from bench.scoring import RESAMPLES, Scorer, Wanted, choose, item_interval, values
 from bench.store import Store
