@@ -9,7 +9,7 @@ import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Self, TypeGuard
 
 from bench import comparison, pairing, stats
 from bench.records import RunRecord
@@ -242,7 +242,7 @@ def _mean(metric: str, entry: Entry) -> float | None:
     if entry.row is None:
         told = entry.plain["metrics"].get(metric)
         value = told["mean"] if told else entry.plain.get(metric) if metric in MEASURED else None
-        return float(value) if isinstance(value, int | float) else None
+        return float(value) if _is_number(value) else None
     values = _values(metric, entry)
     return statistics.fmean(values) if values else None
 
@@ -252,9 +252,13 @@ def _values(metric: str, entry: Entry) -> list[float]:
     found = []
     for record in succeeded(entry.row) if entry.row else ():
         value = _place(metric, record).get(metric)
-        if isinstance(value, int | float) and math.isfinite(value):
+        if _is_number(value):
             found.append(float(value))
     return found
+
+
+def _is_number(value: object) -> TypeGuard[float]:
+    return isinstance(value, int | float) and math.isfinite(value)
 
 
 def _place(metric: str, record: RunRecord) -> Mapping[str, Any]:
@@ -292,9 +296,9 @@ def _from_intervals(metric: str, a: Entry, b: Entry) -> tuple[Shift | None, str]
     for entry in (a, b):
         told = entry.plain["metrics"].get(metric) or {}
         ends = [told.get(name) for name in ("mean", "low", "high")]
-        if not all(isinstance(end, int | float) for end in ends):
+        if not all(map(_is_number, ends)):
             return None, f"a saved leaderboard has no interval of `{metric}`"
-        sides.append(stats.Interval(*(float(end) for end in ends if end is not None)))
+        sides.append(stats.Interval(*(float(end) for end in ends if _is_number(end))))
     return difference_of(*sides), ""
 
 
