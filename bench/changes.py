@@ -9,7 +9,7 @@ import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Self, TypeGuard
 
 import numpy as np
 
@@ -291,7 +291,7 @@ def _mean(of: Quantity, entry: Entry, book: JointBook) -> float | None:
     if entry.row is None:
         told = entry.plain["metrics"].get(metric)
         value = told["mean"] if told else entry.plain.get(metric) if metric in MEASURED else None
-        return float(value) if isinstance(value, int | float) else None
+        return float(value) if _is_number(value) else None
     values = _values(of, entry, book)
     return statistics.fmean(values) if values else None
 
@@ -304,9 +304,13 @@ def _values(of: Quantity, entry: Entry, book: AnswerBook) -> list[float]:
         if value is None and of.wanted is not None:
             answers = book.read(record, "test")
             value = None if answers is None else float(np.mean(of.wanted.measure(answers)))
-        if isinstance(value, int | float) and math.isfinite(value):
+        if _is_number(value):
             found.append(float(value))
     return found
+
+
+def _is_number(value: object) -> TypeGuard[float]:
+    return isinstance(value, int | float) and math.isfinite(value)
 
 
 def _place(metric: str, record: RunRecord) -> Mapping[str, Any]:
@@ -347,9 +351,9 @@ def _from_intervals(metric: str, a: Entry, b: Entry) -> tuple[Shift | None, str]
     for entry in (a, b):
         told = entry.plain["metrics"].get(metric) or {}
         ends = [told.get(name) for name in ("mean", "low", "high")]
-        if not all(isinstance(end, int | float) for end in ends):
+        if not all(map(_is_number, ends)):
             return None, f"a saved leaderboard has no interval of `{metric}`"
-        sides.append(stats.Interval(*(float(end) for end in ends if end is not None)))
+        sides.append(stats.Interval(*(float(end) for end in ends if _is_number(end))))
     return difference_of(*sides), ""
 
 

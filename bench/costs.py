@@ -28,8 +28,11 @@ def read(path: Path, classes: Sequence[str]) -> Costs:
     """
     try:
         lines = [row for row in csv.reader(path.read_text("utf-8-sig").splitlines()) if any(row)]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise ConfigError(f"cannot read the costs in `{path}`: {error}") from error
+    except OSError as error:
+        why = error.strerror or error
+        raise ConfigError(f"cannot read the costs in `{path}`: {why}") from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ConfigError(f"cannot read the costs in `{path}`: it is no CSV in UTF-8") from error
     if len(lines) < 2:
         raise ConfigError(f"`{path}` holds no costs: a line of classes and one for each is needed")
     columns = _places(path, "column", lines[0][1:], classes)

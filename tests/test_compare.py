@@ -211,6 +211,20 @@ def test_a_saved_leaderboard_stands_for_its_runs(tmp_path: Path) -> None:
     assert len(held(a, b).pairs) == 1
 
 
+@pytest.mark.parametrize("name", ["mean", "low"])
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_what_is_no_number_in_a_saved_leaderboard_passes_no_gate(
+    tmp_path: Path, name: str, value: float
+) -> None:
+    a, b = fill(tmp_path / "a"), fill(tmp_path / "b", first=10)
+    tables.write(leaderboard.build(Store(b).records(), Store(b)), Store(b))
+    saved = b / "leaderboard.json"
+    data = json.loads(saved.read_text())
+    data["rows"][0]["metrics"]["accuracy"][name] = value
+    saved.write_text(json.dumps(data))
+    assert verdicts(held(a, saved), "accuracy:-1pp") == [Verdict.UNMEASURED]
+
+
 @given(st.tuples(*[st.floats(0.01, 0.99)] * 2), st.tuples(*[st.floats(0.001, 0.3)] * 4))
 def test_intervals_of_two_estimates_give_that_of_their_difference(
     means: tuple[float, float], reaches: tuple[float, ...]

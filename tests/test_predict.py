@@ -391,7 +391,10 @@ def test_a_network_that_fails_is_one_line(
         (("wide.csv",), "has no column that is known to name images, only `a`, `b`"),
         (("blank.csv",), "rows name no image, first row 3"),
         (("images", "--threshold", "0.5"), "is for multi-label and binary tasks"),
-        (("list.csv", "-o", "list.csv"), "would replace what is to be read"),
+        (("list.csv", "-o", "list.csv"), "`-o list.csv` would replace what is to be read"),
+        (("images", "-o", "images/1.png"), "`-o images/1.png` would replace what is to be read"),
+        (("list.csv", "--sheet", "images/1.png"), "`--sheet images/1.png` would replace"),
+        (("images", "-o", "x.png", "--sheet", "./x.png"), "`--sheet x.png` would replace"),
         (("images", "--results", "elsewhere"), "no run in `elsewhere`"),
     ],
 )

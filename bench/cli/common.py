@@ -137,9 +137,9 @@ def save_picture(picture: Image, output: Path) -> None:
 
 
 @contextlib.contextmanager
-def progress_bar(verb: str) -> Iterator[Callable[[int, int], None]]:
+def progress_bar(verb: str, *, shown: bool = True) -> Iterator[Callable[[int, int], None]]:
     """Show a bar on a terminal, nothing where stderr is piped."""
-    if not sys.stderr.isatty():
+    if not shown or not sys.stderr.isatty():
         yield lambda done, total: None
         return
     from rich.progress import Progress

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import sys
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -101,10 +104,9 @@ def command(
         thresholds=thresholds_of(thresholds, first.task, first.classes, usual),
         top=min(top, len(first.classes)),
     )
-    if output is not None and output.absolute() in [Path(path).absolute() for path in paths]:
-        raise UsageError(f"`-o {output}` would replace what is to be read; name another file")
     drawing = None if sheet is None else Drawing(sheet)
     pictures = inbox.gather(paths)
+    _keep_apart({"-o": output, "--sheet": sheet}, [*map(Path, paths), *(p.path for p in pictures)])
     print_warnings(note for each in networks for note in reuse.notes(each, registry))
     payload = {
         "networks": [each.to_dict() for each in networks],
@@ -114,7 +116,10 @@ def command(
         "batch_size": batch_size,
         "on_bad": on_bad,
     }
-    with table(output, printed=not as_json) as file, progress_bar("predicting") as progress:
+    # Rows that appear on the same terminal show the progress, and a bar would cut into them.
+    beside = output is not None or as_json or not sys.stdout.isatty()
+    bar = progress_bar("predicting", shown=beside)
+    with table(output, printed=not as_json) as file, bar as progress:
         told = Told(judge, pictures, file, drawing, keep=as_json)
 
         def receive(report: dict[str, Any]) -> None:
@@ -133,6 +138,20 @@ def command(
         print_json({"schema": 1, **about, **names, **said, **device_facts})
     _say(told, facts, output)
     return 1 if told.bad else 0
+
+
+def _keep_apart(outputs: Mapping[str, Path | None], read: Iterable[Path]) -> None:
+    """Refuse to write over what is to be read, whatever it is called, or two files in one."""
+    inputs = {os.path.realpath(path) for path in read}
+    for option, path in outputs.items():
+        if path is None:
+            continue
+        place = os.path.realpath(path)
+        if place in inputs:
+            raise UsageError(
+                f"`{option} {path}` would replace what is to be read; name another file"
+            )
+        inputs.add(place)
 
 
 def _say(told: Told, facts: dict[str, Any], output: Path | None) -> None:
