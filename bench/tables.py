@@ -246,6 +246,8 @@ def footnote(block: Block) -> str:
             text += (
                 f", gaps of the best two under about {100 * block.gap_of_methods:.1f} with theirs"
             )
+            if len(ranked) > 2:
+                text += " if these alone were compared"
         text += "."
     if any(found.noise == "items" for row in ranked for found in row.asked.values()):
         text += " Of further metrics that are no share of the items, the interval over items comes"

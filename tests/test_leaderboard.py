@@ -84,7 +84,7 @@ def test_a_single_row_is_first(store: Store) -> None:
 def test_no_records_make_an_empty_leaderboard(store: Store) -> None:
     board = build([], store)
     assert board.rows == []
-    assert board.to_dict() == {"schema": 1, "blocks": [], "rows": []}
+    assert board.to_dict() == {"schema": 1, "blocks": [], "rows": [], "standings": []}
 
 
 # Failures
