@@ -368,7 +368,11 @@ def difference_of(a: stats.Interval, b: stats.Interval) -> Shift:
     low = estimate - math.hypot(b.mean - b.low, a.high - a.mean)
     high = estimate + math.hypot(b.high - b.mean, a.mean - a.low)
     reach = estimate - low if estimate > 0 else high - estimate
-    p = math.erfc(1.959964 * abs(estimate) / reach / math.sqrt(2)) if reach else float(not estimate)
+    p = (
+        stats.normal_tails(stats.normal_quantile() * estimate / reach)
+        if reach
+        else float(not estimate)
+    )
     return Shift(estimate, low, high, p, "intervals of the saved leaderboard")
 
 

@@ -316,9 +316,7 @@ def item_interval(answers: Answers, wanted: Wanted, value: float) -> stats.Inter
         error = float(each.std(ddof=1)) / math.sqrt(count) if count > 1 else math.inf
     else:
         error = _bootstrap_error(answers, wanted)
-    from scipy.special import ndtri
-
-    half = float(ndtri(0.5 + stats.LEVEL / 2)) * error
+    half = stats.normal_quantile() * error
     low, high = metric.bounds
     return stats.Interval(value, max(low, value - half), min(high, value + half))
 

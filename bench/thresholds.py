@@ -202,12 +202,10 @@ def one_class(answers: Answers, place: int) -> tuple[Truth, Scores]:
 
 def mean_interval(values: npt.NDArray[np.float64]) -> stats.Interval:
     """Return a mean over items with its normal 95 % interval; none can be below the least value."""
-    from scipy.special import ndtri
-
     mean = float(values.mean())
     if len(values) < 2:
         return stats.Interval(mean, -math.inf, math.inf)
-    half = float(ndtri(0.5 + stats.LEVEL / 2)) * float(values.std(ddof=1)) / math.sqrt(len(values))
+    half = stats.normal_quantile() * float(values.std(ddof=1)) / math.sqrt(len(values))
     return stats.Interval(mean, max(0.0, mean - half), mean + half)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from bench import comparison, ensembles, leaderboard, members, rankings, tables
+from bench import comparison, ensembles, leaderboard, members, rankings, stats, tables
 from bench.answers import AnswerBook
 from bench.cli.common import print_json, print_warnings, registry_with_warnings
 from bench.cli.fields import ALL_FIELDS, FieldCommand, config_of, field_options
@@ -236,7 +236,7 @@ def _verdicts(
         gap = comparison.compare(runs, best, book)
         points = f"{100 * gap.estimate:+.1f} points ({100 * gap.low:+.1f} to {100 * gap.high:+.1f})"
         word = "cannot be told apart from"
-        if gap.p < 0.05:
+        if gap.p < stats.ALPHA:
             word = "is ahead of" if gap.estimate > 0 else "is behind"
         spec = best[0].spec
         which = "" if len(runs) > 1 else f", run {best[0].id}"

@@ -16,7 +16,7 @@ from bench.stats.differences import (
     proportions,
     welch,
 )
-from bench.stats.distributions import ALPHA, LEVEL
+from bench.stats.distributions import ALPHA, LEVEL, normal_quantile, normal_tails
 from bench.stats.intervals import Interval, percentile_interval, t_interval, wilson
 from bench.stats.reaching import Reaching, reaching
 from bench.stats.resampling import bootstrap, bootstrap_average_precision
@@ -46,6 +46,8 @@ __all__ = [
     "largest_p",
     "mcnemar",
     "needed",
+    "normal_quantile",
+    "normal_tails",
     "paired",
     "pairs",
     "percentile_interval",
