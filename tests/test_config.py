@@ -150,7 +150,7 @@ def test_an_unknown_key_is_an_error_with_a_suggestion(key: str, hint: str) -> No
         ("timeout", 0),
         ("timeout", -5),
         ("timeout", "-5"),
-        ("keep", "all"),
+        ("keep", "everything"),
         ("set", 3),
         ("set", "momentum.lr=1"),
         ("results", 5),

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from conftest import Watcher, statuses
+from processes import workers_of
 
 import bench
 import bench_local.pool
@@ -19,20 +20,6 @@ from bench.records import EpochMetrics, RunRecord, RunSpec, RunStatus
 from bench.store import Store
 
 Experiment = Callable[..., Result]
-
-
-def children() -> list[int]:
-    """Return the workers of this process: children of the server that multiprocessing keeps."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                words = (entry / "stat").read_text().rpartition(")")[2].split()
-            except OSError:
-                continue
-            found.append((int(entry.name), int(words[1])))
-    mine = {pid for pid, parent in found if parent == os.getpid()}
-    return [pid for pid, parent in found if parent in mine]
 
 
 @pytest.fixture
@@ -230,7 +217,7 @@ def test_what_is_finished_outlasts_an_interruption(
     stopped = experiment(plugins=(Stop(after=3),), seeds=3)
     assert stopped.interrupted
     assert [str(record.status) for record in stopped.records] == ["ok", "interrupted"]
-    assert children() == []
+    assert workers_of(os.getpid()) == set()
     watcher.started.clear()
     resumed = experiment(seeds=3)
     assert [record.status for record in resumed.records] == [RunStatus.OK] * 3
@@ -248,7 +235,7 @@ def test_an_interrupted_repetition_keeps_the_result(experiment: Experiment, stor
 @pytest.mark.parametrize("workers", [1, 3])
 def test_no_worker_outlives_the_experiment(experiment: Experiment, workers: int) -> None:
     experiment(["tiny", "exits"], workers=workers, seeds=2)
-    assert children() == []
+    assert workers_of(os.getpid()) == set()
 
 
 def test_the_number_of_workers_changes_no_result(experiment: Experiment, tmp_path: Path) -> None:
