@@ -22,7 +22,7 @@ def conclude(ranked: Sequence[Row], labels: Mapping[int, str], book: AnswerBook)
         book: predictions of their runs.
     """
     if not ranked:
-        return "no run succeeded; the status column says why"
+        return "no run succeeded; its rows say why"
     best = ranked[0]
     assert best.score is not None
     leader = labels[id(best)]

@@ -113,6 +113,11 @@ class ExperimentConfig(BaseModel):
         description="weights to keep: those of each cell's best run, of all runs (as ensembles of "
         "them need for predicting), or none",
     )
+    pictures: Literal["auto", "none"] = Field(
+        "auto",
+        description="small pictures to keep for reports: `auto`, of test images that each run is "
+        "most wrong about or in doubt of, and of a few training images; or none of them",
+    )
     checkpoint_minutes: float = Field(
         5.0,
         gt=0,

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from bench.errors import ConfigError
-from bench.records import EpochMetrics, StepMetrics
+from bench.records import EpochMetrics, RunRecord, RunStatus, StepMetrics
+from bench.specs import Task
 from bench.text import did_you_mean
 
 MIN_EPOCHS = 4
@@ -190,6 +191,31 @@ def gap(
     return None
 
 
+def fit_of(epochs: Sequence[EpochMetrics], record: RunRecord) -> tuple[Gap | None, Verdict | None]:
+    """Return the gap of a run at the epoch that was kept, and what its curves say of its fit.
+
+    Neither is known of a run that did not end well, nor where its record lacks what they rest on.
+    """
+    best = best_epoch(record)
+    n_train = _count(record.environment.get("train_items"))
+    n_val = _count(record.metrics.get("val", {}).get("n"))
+    if record.status is not RunStatus.OK or not (best and n_train and n_val):
+        return None, None
+    task, names = (record.environment.get(name) for name in ("task", "classes"))
+    same = bool(record.environment.get("train_loss_is_log_loss"))
+    single = task != Task.MULTI_LABEL
+    classes = len(names) if single and isinstance(names, list) and names else None
+    return (
+        gap(epochs, best, n_train, n_val, same_loss=same),
+        verdict(epochs, best, n_train, n_val, classes=classes, same_loss=same),
+    )
+
+
+def best_epoch(record: RunRecord) -> int:
+    """Return the epoch whose weights a run has kept, from 1; 0 where none is known."""
+    return _count(record.timing.get("best_epoch"))
+
+
 def verdict(
     epochs: Sequence[EpochMetrics],
     best_epoch: int,
@@ -300,6 +326,11 @@ def _ahead(kept: Gap, last: Gap) -> str:
         f"train is ahead of val by {_points(last)} at epoch {last.epoch}, the last; at epoch "
         f"{kept.epoch}, which was kept, the gap was {_points(kept)}"
     )
+
+
+def _count(value: Any) -> int:
+    """Return a positive whole number; 0 for what is none, as a foreign record may hold."""
+    return value if isinstance(value, int) and value > 0 else 0
 
 
 def _window(epochs: Sequence[EpochMetrics]) -> int:

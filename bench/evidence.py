@@ -76,8 +76,9 @@ def gather(
         measure: how any other metric is computed.
 
     Returns:
-        None where predictions are missing or damaged, the runs were asked different items, or
-        nothing says how to compute the metric.
+        None where predictions are missing or damaged, or of a single item, which tells nothing of
+        the noise of items; where the runs were asked different ones, or nothing says how to
+        compute the metric.
     """
     found = _known.setdefault(book, {})
     # The address tells apart runs of one id in two stores; holding the records, also those of
@@ -95,9 +96,12 @@ def _gathered(
     rows: list[npt.NDArray[Any]] = []
     scores: list[float] = []
     asked = set()
-    for record in records:
+    for place, record in enumerate(records):
         answers = book.of(record)
         if answers is None:
+            # The others are looked at too, so that all are named which cannot be used.
+            for other in records[place + 1 :]:
+                book.read(other, "test")
             return None
         asked.add(_fingerprint(answers))
         if metric == MEAN_AVERAGE_PRECISION and measure is None:
@@ -121,7 +125,7 @@ def _gathered(
     if len(asked) != 1 or len({len(row) for row in rows}) != 1 or len(scores) not in (0, len(rows)):
         return None
     table = np.stack(rows)
-    if not np.isfinite(table).all():
+    if table.shape[1] < 2 or not np.isfinite(table).all():
         return None
     sample = stats.Sample.of_resamples(scores, table) if scores else stats.Sample.of_items(table)
     return Evidence(sample, asked.pop(), records)

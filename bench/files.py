@@ -12,6 +12,7 @@ import json
 import math
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,12 +31,25 @@ TEMPORARY = ".*.tmp"
 def atomic_open(path: Path) -> Iterator[IO[bytes]]:
     """Open a temporary file that takes the place of `path` when the block ends well.
 
+    A link stays one, and what it leads to is replaced. What is no regular file, as a pipe or a
+    device, is written to directly.
+
     Raises:
         StoreError: the folder cannot be written, or the disk is full; `path` is as it was.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+        if _is_special(path):
+            with path.open("wb") as special:
+                yield special
+            return
+    except OSError as error:
+        raise StoreError(f"cannot write `{path}`: {error.strerror or error}") from error
+    target = Path(os.path.realpath(path)) if path.is_symlink() else path
+    _make_folder(target.parent, path)
+    try:
+        descriptor, name = tempfile.mkstemp(
+            dir=target.parent, prefix=f".{target.name}.", suffix=".tmp"
+        )
     except OSError as error:
         raise StoreError(f"cannot write `{path}`: {error.strerror or error}") from error
     temporary = Path(name)
@@ -48,8 +62,8 @@ def atomic_open(path: Path) -> Iterator[IO[bytes]]:
             os.fsync(file.fileno())
         # mkstemp makes files that only their owner reads; results are for sharing.
         temporary.chmod(0o666 & ~umask())
-        temporary.replace(path)
-        _sync_folder(path.parent)
+        temporary.replace(target)
+        _sync_folder(target.parent)
     except OSError as error:
         raise StoreError(f"cannot write `{path}`: {error.strerror or error}") from error
     finally:
@@ -94,11 +108,46 @@ def lock(path: Path) -> filelock.BaseFileLock:
     # quarter of its time.
     import filelock
 
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StoreError(f"cannot write `{path.parent}`: {error.strerror or error}") from error
+    _make_folder(path.parent, path.parent)
     return filelock.FileLock(path)
+
+
+def check_writable(folder: Path) -> None:
+    """Make a folder, and raise StoreError where no file can be written into it."""
+    probe = folder / ".writable"
+    write_bytes(probe, b"")
+    probe.unlink(missing_ok=True)
+
+
+def _is_special(path: Path) -> bool:
+    """Return whether a path leads to what takes bytes and is no file: a rename would remove it.
+
+    Raises:
+        OSError: nobody can tell, as of a link that leads to itself.
+    """
+    try:
+        mode = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+
+
+def _make_folder(folder: Path, wanted: Path) -> None:
+    """Make a folder unless it is there.
+
+    Args:
+        folder: with all that it lies in.
+        wanted: for the sake of which, as messages name it.
+
+    Raises:
+        StoreError: it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        taken = [each for each in (folder, *folder.parents) if os.path.isfile(each)]
+        why = f"`{taken[0]}` is a file, no folder" if taken else error.strerror or error
+        raise StoreError(f"cannot write `{wanted}`: {why}") from error
 
 
 def _sync_folder(folder: Path) -> None:

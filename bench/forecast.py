@@ -13,12 +13,15 @@ from bench.budget import BudgetKind
 from bench.config import ExperimentConfig
 from bench.errors import BenchError, DataError, PluginError
 from bench.estimate import History, estimate_seconds
+from bench.pictures import MOST
 from bench.records import ComponentRef, Purpose, RunSpec, RunStatus, canonical
 from bench.registry import Offer, Registry
 from bench.specs import Dataset, DatasetHints, Model
 from bench.store import Store
 from bench.stored import StoredDataset
 
+PICTURE_BYTES = 2_500
+"""What a run keeps of an item that it leaves a picture of, at most."""
 REMEMBERED_RUNS = 2000
 """How many of the latest runs an estimate looks back at."""
 
@@ -45,20 +48,22 @@ class PlannedRun:
     begun: bool = False
     whole_seconds: float = 0.0
 
-    def disk_bytes(self, keep: str) -> float:
+    def disk_bytes(self, keep: str, pictures: str) -> float:
         """Return what the run will add to the results folder, at most.
 
         The state that it saves meanwhile comes on top; where that has no room, only it is lost.
 
         Args:
             keep: which weights are kept: `best`, `all` or `none`.
+            pictures: whether pictures are kept: `auto` or `none`.
         """
         data = self.data
         images = (data.test + data.train * self.spec.protocol["val"]) if data else 10_000
         # Predictions are some dozens of bytes an image; weights dominate where they are kept.
-        kept = keep != "none" and self.spec.purpose is Purpose.FINAL
-        weights = 4 * (self.parameters or 0) if kept else 0
-        return 20_000 + 40 * images + weights
+        final = self.spec.purpose is Purpose.FINAL
+        weights = 4 * (self.parameters or 0) if final and keep != "none" else 0
+        items = min(data.test if data else MOST, MOST) if final and pictures != "none" else 0
+        return 20_000 + 40 * images + PICTURE_BYTES * items + weights
 
 
 def forecast(

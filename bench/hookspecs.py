@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         Metric,
         Model,
         Optimizer,
+        Report,
         Schedule,
         Weights,
     )
@@ -71,6 +72,11 @@ def register_metrics() -> Iterable[Metric]:  # type: ignore[empty-body]
 @hookspec
 def register_executors() -> Iterable[Executor]:  # type: ignore[empty-body]
     """Return the executors that this plugin offers."""
+
+
+@hookspec
+def register_reports() -> Iterable[Report]:  # type: ignore[empty-body]
+    """Return the formats of reports that this plugin offers."""
 
 
 @hookspec

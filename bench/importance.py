@@ -6,17 +6,21 @@ to evaluate.
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from bench.records import canonical
+from bench.records import canonical, digest
+from bench.store import Store
 from bench.studies import StudyRecord, TrialRecord, TrialState
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
 
+REVISION = 1
+"""Of how importances are computed; another one forgets those that are remembered."""
 MIN_TRIALS = 10
 """Complete trials below which a forest of trees has nothing to learn from."""
 
@@ -90,6 +94,30 @@ def importances(study: StudyRecord, values: Mapping[int, float], seed: int = 0) 
     ordered = sorted(shares.items(), key=lambda pair: (-pair[1], pair[0]))
     says = f"share of what params explain alone, by fANOVA on {len(known)} complete trials"
     return Importances({name: share / total for name, share in ordered}, says)
+
+
+def remembered(store: Store, study: StudyRecord, values: Mapping[int, float]) -> Importances:
+    """Return what `importances` does, from the index where it has been computed before.
+
+    Args:
+        store: of the results that the study is among.
+        study: what was searched, and the trials.
+        values: what trials scored, by number.
+    """
+    trials = [[trial.number, str(trial.state), trial.params] for trial in study.trials]
+    key = digest([REVISION, study.space, trials, sorted(values.items())])
+    place = f"importances:{study.id}"
+    try:
+        kept = json.loads(store.recall([place])[place])
+        if kept["key"] == key:
+            shares = {str(name): float(share) for name, share in kept["shares"].items()}
+            return Importances(shares, str(kept["reason"]))
+    except (KeyError, ValueError, TypeError, AttributeError):
+        pass  # not computed yet, or damaged
+    found = importances(study, values)
+    plain = {"key": key, "shares": found.shares, "reason": found.reason}
+    store.remember({place: json.dumps(plain)})
+    return found
 
 
 def _column(space: Mapping[str, Any], trials: Sequence[TrialRecord], name: str) -> _Column:

@@ -15,7 +15,7 @@ from typing import NamedTuple, Self
 from bench.records import RunRecord
 
 NAME = "index.sqlite"
-_SCHEMA = 3
+_SCHEMA = 4
 _AT_ONCE = 500
 """Keys in one query; SQLite once allowed 999."""
 _SEAL = "."
@@ -129,6 +129,8 @@ class Index:
 
     def remember(self, values: Mapping[str, str]) -> None:
         """Keep values; where nothing can be written they are forgotten, which costs time only."""
+        if not values:
+            return
         with contextlib.suppress(sqlite3.Error), self._open() as database:
             database.executemany("INSERT OR REPLACE INTO derived VALUES (?, ?)", values.items())
             database.commit()

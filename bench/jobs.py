@@ -13,6 +13,8 @@ class JobKind(enum.StrEnum):
 
     HELLO = "hello"
     PREPARE = "prepare"
+    DESCRIBE = "describe"
+    CHECK = "check"
     REHEARSE = "rehearse"
     RUN = "run"
     PREDICT = "predict"

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from bench import comparison, conclusion, standings, stats, studies
+from bench import answers, comparison, conclusion, standings, stats, studies
 from bench.answers import AnswerBook
 from bench.naming import labels_of, tell_apart
 from bench.records import SEEDED, Purpose, RunRecord, RunStatus, canonical
@@ -36,6 +36,7 @@ class Block:
             both have several.
         details: the protocol fields that its title names, as it says them.
         sort: the column or metric that its rows are ordered by; `score` is what ranks.
+        unusable: why predictions of its runs that were asked for cannot be used, by run id.
     """
 
     title: str
@@ -46,6 +47,7 @@ class Block:
     gap_of_methods: float | None = None
     details: dict[str, str] = field(default_factory=dict)
     sort: str = "score"
+    unusable: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -60,6 +62,11 @@ class Leaderboard:
         """The rows of all blocks."""
         return [row for block in self.blocks for row in block.rows]
 
+    @property
+    def unusable(self) -> dict[str, str]:
+        """Why predictions of runs that were asked for cannot be used, by run id."""
+        return {run: why for block in self.blocks for run, why in block.unusable.items()}
+
     def to_dict(self) -> dict[str, Any]:
         """Return the content of `leaderboard.json`."""
         blocks = [
@@ -70,6 +77,7 @@ class Leaderboard:
                 "resolvable_gap": block.gap,
                 "sorted_by": block.sort,
                 "resolvable_gap_of_methods": block.gap_of_methods,
+                "without_predictions": [*block.unusable],
             }
             for block in self.blocks
         ]
@@ -98,8 +106,9 @@ def build(
         scorer: of the metrics to show besides.
     """
     found, warnings = studies.read_all(store.root)
-    store.warnings += warnings
-    return assembled(blocks_of(records, store, found, scorer), sort)
+    board = assembled(blocks_of(records, store, found, scorer), sort)
+    store.warnings += [*warnings, *answers.warnings(board.unusable, store)]
+    return board
 
 
 def blocks_of(
@@ -135,18 +144,30 @@ def blocks_of(
         _rank(rows, book)
         block = Block("", by_rank(rows))
         _conclude(block, book)
+        own = {run for row in rows for run in row.runs}
+        block.unusable = {run: why for run, why in book.unusable.items() if run in own}
         result.append(block)
     return result
 
 
-def assembled(blocks: list[Block], sort: str = "score") -> Leaderboard:
-    """Return blocks as one leaderboard: titled by what tells them apart, their rows sorted."""
+def assembled(
+    blocks: list[Block], sort: str = "score", known: list[Standings] | None = None
+) -> Leaderboard:
+    """Return blocks as one leaderboard: titled by what tells them apart, their rows sorted.
+
+    Args:
+        blocks: of any datasets.
+        sort: what rows are ordered by.
+        known: what holds over several datasets; found out where None.
+    """
     _name(blocks)
     for block in blocks:
         block.rows = by_rank(block.rows) if sort == "score" else in_order(block.rows, sort)
         block.sort = sort
     ordered = sorted(blocks, key=lambda block: block.title)
-    return Leaderboard(ordered, standings.over_datasets([block.rows for block in ordered]))
+    if known is None:
+        known = standings.over_datasets([block.rows for block in ordered])
+    return Leaderboard(ordered, known)
 
 
 def compare(a: Row, b: Row, book: AnswerBook) -> stats.Difference:

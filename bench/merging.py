@@ -1,4 +1,4 @@
-"""The runs and studies of other results folders, brought into one.
+"""The runs, studies and dataset cards of other results folders, brought into one.
 
 A run is copied as it is committed by whoever trains: its files first, its record last and
 atomically, under the run's lock. So a merge that is killed leaves only whole runs, and merging
@@ -12,10 +12,10 @@ import contextlib
 import json
 import shutil
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from bench import files, studies
+from bench import cards, files, studies
 from bench.errors import ConfigError
 from bench.records import RunRecord, RunStatus
 from bench.store import Store
@@ -35,6 +35,7 @@ class Merged:
         present: ids of runs that the destination had already, and the same.
         replaced: ids of runs that had failed there and succeeded elsewhere.
         studies: ids of studies that were copied or went on elsewhere.
+        cards: fingerprints of datasets whose cards were copied or completed.
         conflicts: one line for each run or study with two results.
         left: one line for each run that a process has in hand.
         warnings: one line for each file that was skipped.
@@ -44,6 +45,7 @@ class Merged:
     present: list[str] = field(default_factory=list)
     replaced: list[str] = field(default_factory=list)
     studies: list[str] = field(default_factory=list)
+    cards: list[str] = field(default_factory=list)
     conflicts: list[str] = field(default_factory=list)
     left: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
@@ -66,7 +68,9 @@ class Merged:
         ]
         told = ", ".join(f"{number} {what}" for number, what in counts if number)
         studied = f"; {len(self.studies)} studies copied" if self.studies else ""
-        return f"{told or 'nothing to merge'}{studied}"
+        noun = "dataset" if len(self.cards) == 1 else "datasets"
+        carded = f"; cards of {len(self.cards)} {noun}" if self.cards else ""
+        return f"{told or 'nothing to merge'}{studied}{carded}"
 
 
 def merge(sources: Sequence[Path], destination: Path) -> Merged:
@@ -94,6 +98,7 @@ def merge(sources: Sequence[Path], destination: Path) -> Merged:
         for record in records:
             _take(record, store, target, result)
         _take_studies(source, destination, result)
+        _take_cards(source, destination, result)
     return result
 
 
@@ -218,6 +223,22 @@ def _take_studies(source: Path, destination: Path, result: Merged) -> None:
         text = (studies.folder_of(source) / f"{study.id}.json").read_bytes()
         files.write_bytes(studies.folder_of(destination) / f"{study.id}.json", text)
         result.studies.append(study.id)
+
+
+def _take_cards(source: Path, destination: Path, result: Merged) -> None:
+    """Copy cards of datasets, and the findings that those of the destination lack."""
+    for fingerprint in cards.fingerprints(source):
+        theirs, ours = (cards.read(root, fingerprint) for root in (source, destination))
+        if theirs is None:
+            path, _ = cards.paths(source, fingerprint)
+            result.warnings.append(f"skipped `{path}`: it is no card of a dataset")
+        elif ours is None:
+            cards.write(destination, theirs)
+            result.cards.append(fingerprint)
+        elif ours.findings is None and theirs.findings is not None:
+            # Samples stay as they are: there may be none on purpose.
+            cards.note(destination, replace(ours, findings=theirs.findings, why_not=""))
+            result.cards.append(fingerprint)
 
 
 def _goes_on(study: StudyRecord, there: StudyRecord) -> bool:

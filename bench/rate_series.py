@@ -21,6 +21,8 @@ class RateCurve:
         failed: learning rates at which trials failed, in order.
         default: the point of the default params, where it is complete.
         alone: whether nothing but the learning rate was searched.
+        partly: learning rates at which some seeds failed and others did not: the rate, how many,
+            and of how many; in order.
     """
 
     optimizer: str
@@ -28,6 +30,7 @@ class RateCurve:
     failed: tuple[float, ...]
     default: tuple[float, float] | None
     alone: bool
+    partly: tuple[tuple[float, int, int], ...] = ()
 
 
 @dataclass(frozen=True)

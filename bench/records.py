@@ -11,12 +11,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
+from bench import record_types
 from bench.errors import StoreError
 
 if TYPE_CHECKING:
     from bench.decoding import Interpolation
 
 SCHEMA = 1
+_NEXT = "restore the file, or remove its folder and run again"
+"""What to do about a file that is no record."""
 
 
 class RunStatus(enum.StrEnum):
@@ -59,6 +62,13 @@ class ComponentRef:
     name: str
     plugin: str
     params: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def selector(self) -> str:
+        """What names it on a command line: of a source its path, as its name has but the end."""
+        source, colon, _ = self.name.partition(":")
+        path = self.params.get("path")
+        return f"{source}:{path}" if colon and path is not None else self.name
 
 
 COMPONENT_KINDS = ("dataset", "model", "optimizer", "schedule", "loss", "augmentation")
@@ -435,9 +445,12 @@ class RunRecord:
             StoreError: the content is not a record of this schema.
         """
         if not isinstance(data, dict):
-            raise StoreError("it holds no object")
+            raise StoreError(f"it holds no object; {_NEXT}")
         if data.get("schema") != SCHEMA:
-            raise StoreError(f"its schema is {data.get('schema')!r}, this version reads {SCHEMA}")
+            raise StoreError(
+                f"its schema is {data.get('schema')!r}, this version reads {SCHEMA}; read it "
+                f"with the version of bench that wrote it, or {_NEXT}"
+            )
         try:
             spec = {
                 kind: {
@@ -461,12 +474,12 @@ class RunRecord:
                 started_at=str(data["started_at"]),
                 finished_at=str(data["finished_at"]),
             )
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise StoreError(
-                f"it is not a whole record ({type(error).__name__}: {error})"
-            ) from error
+            record_types.check(data)
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+            told = f"{type(error).__name__}: {error}"
+            raise StoreError(f"it is not a whole record ({told}); {_NEXT}") from error
         if not record.spec.key or record.id != data.get("id"):
-            raise StoreError("its id does not fit its key")
+            raise StoreError(f"its id does not fit its key; {_NEXT}")
         return record
 
 

@@ -29,10 +29,8 @@ def command_of(spec: RunSpec, registry: Registry, seeds: int = 1) -> str:
     settings = []
     for kind, ref in spec.components.items():
         component = registry.of(kind, ref).component
-        path = ref.params.get("path") if component.is_source else None
-        name = ref.name if path is None else f"{ref.name.partition(':')[0]}:{path}"
         if kind in _SELECTED:
-            words += [f"--{kind if kind == 'weights' else kind + 's'}", name]
+            words += [f"--{kind if kind == 'weights' else kind + 's'}", ref.selector]
         defaults: Mapping[str, Any] = component.defaults
         for param, value in ref.params.items():
             differs = param not in defaults or canonical(defaults[param]) != canonical(value)

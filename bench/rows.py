@@ -95,6 +95,7 @@ class Row:
         noise: which noise the interval speaks of: `seeds` or `items`.
         n: test items of one run.
         shown_params: the params that tell this row from its neighbours, the optimizer's apart.
+        interrupted: how many of those that failed were only interrupted, and may be gone on with.
         errors: one line for each run that failed, with its status.
         tuning: the search that its params come from, or that found nothing better; None where
             none was made.
@@ -137,6 +138,7 @@ class Row:
     flops: int | None = None
     input_size: int | None = None
     shared: bool = False
+    interrupted: int = 0
     errors: list[str] = field(default_factory=list)
     shown_params: dict[str, Any] = field(default_factory=dict)
     shown_optimizer_params: dict[str, Any] = field(default_factory=dict)
@@ -174,6 +176,11 @@ class Row:
     def is_tuned(self) -> bool:
         """Whether a search chose its params, and not the defaults."""
         return self.tuning is not None and self.tuning.trial != 0
+
+    @property
+    def failures(self) -> int:
+        """How many runs failed for good: one that was interrupted says nothing of its method."""
+        return self.failed - self.interrupted
 
     @property
     def name(self) -> str:
@@ -276,6 +283,7 @@ def row_of(
         pinned=dict(spec.pinned),
         seeds=len(ok),
         failed=len(records) - len(ok),
+        interrupted=sum(record.status is RunStatus.INTERRUPTED for record in records),
         device=str(spec.key.get("device", spec.device)),
         mode=str(spec.mode),
         devices=spec.devices,

@@ -20,6 +20,7 @@ import filelock
 
 from bench import estimate
 from bench.config import ExperimentConfig
+from bench.describing import Describing
 from bench.dispatch import (
     Claim,
     Dispatcher,
@@ -117,6 +118,7 @@ class Runner:
         self._records: dict[str, RunRecord] = {}
         self._warned: set[str] = set()
         self._interruption = Interruption()
+        self._describing = Describing(config, store.root, observer.message)
 
     def run(self, planned: Sequence[PlannedRun]) -> Outcome:
         """Carry out what is not finished yet and return all records of the plan."""
@@ -127,7 +129,9 @@ class Runner:
                 left = [run for run in planned if not run.cached]
                 self._is_tuned = self._tuning is None or self._was_tuned(self._tuning)
                 if left or not self._is_tuned:
-                    needed = sum(run.disk_bytes(self._config.keep) for run in left)
+                    needed = sum(
+                        run.disk_bytes(self._config.keep, self._config.pictures) for run in left
+                    )
                     self._store.check_writable(needed)
                     self._carry_out()
         except KeyboardInterrupt:
@@ -157,6 +161,7 @@ class Runner:
             hello = self._greet()
             self._specs = [dataclasses.replace(s, device=hello["device"]) for s in self._specs]
             self._specs = self._prepare(self._specs, hello["device_name"])
+            self._describing.describe(self._sound(), self._ask)
             self._train(self._rehearse([spec for spec in self._specs if self._open(spec)]))
             ended_well = True
         finally:
@@ -254,9 +259,13 @@ class Runner:
         with contextlib.ExitStack() as stack:
             if self._tuning is not None and not self._is_tuned:
                 stack.callback(self._tuning.close)
-                sound = [spec for spec in self._specs if spec.cell not in self._unfit]
-                supplies.append(self._tuning.begin(sound, self))
+                supplies.append(self._tuning.begin(self._sound(), self))
+            supplies.append(self._describing.checks(self._sound(), self._job))
             self._dispatcher.work(InTurn(*supplies))
+
+    def _sound(self) -> list[RunSpec]:
+        """Return the runs that can be trained, as far as that is known by now."""
+        return [spec for spec in self._specs if spec.cell not in self._unfit]
 
     def ended(self, spec: RunSpec) -> RunRecord | None:
         """Return the record of a run with which nothing is left to do here; None while there is."""
@@ -341,6 +350,7 @@ class Runner:
             "workers": self._config.workers,
             "offline": self._config.offline,
             "keep": self._config.keep if is_final else "none",
+            "pictures": self._config.pictures if is_final else "none",
             "rerun": self._config.rerun,
             "checkpoint": str(self._store.checkpoint(spec.whole_id).absolute()),
             "checkpoint_minutes": self._config.checkpoint_minutes,

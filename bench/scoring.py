@@ -20,14 +20,14 @@ import numpy as np
 import numpy.typing as npt
 
 from bench import provenance, stats
-from bench.answers import AnswerBook
-from bench.errors import BenchError, ConfigError, DataError, UnknownNameError, UsageError
+from bench.answers import AnswerBook, stamp
+from bench.errors import BenchError, DataError, UsageError
 from bench.records import RunRecord, digest
 from bench.registry import Registry
+from bench.selectors import with_params
 from bench.specs import Answers, Metric, Task
 from bench.store import Store
-from bench.text import did_you_mean, listing, one_line
-from bench.words import parse_value
+from bench.text import listing, one_line
 
 VERSION = 1
 """Of what this module makes of a metric; a new one forgets what is remembered."""
@@ -91,30 +91,9 @@ def choose(names: Iterable[str], registry: Registry) -> list[Wanted]:
 
 
 def _wanted(text: str, registry: Registry) -> Wanted:
-    name, *options = text.split(":")
-    offer = registry.get(Metric.kind, name)
-    metric = offer.component
-    assert isinstance(metric, Metric)
-    params = dict(metric.defaults)
-    for option in options:
-        key, equals, value = option.partition("=")
-        if not (key and equals and value):
-            raise ConfigError(f"metric `{text}`: params are written `{name}:PARAM=VALUE`")
-        if key not in params:
-            known = f"it has {listing(params)}" if params else "it has none"
-            hint = did_you_mean(key, params)
-            raise UnknownNameError(f"metric `{name}` has no param `{key}`{hint}; {known}")
-        params[key] = _like(metric.defaults[key], parse_value(value), text)
-    return Wanted(text, metric, offer.plugin.name, params)
-
-
-def _like(default: Any, value: Any, text: str) -> Any:
-    """Return a value as the type of the default it replaces."""
-    if isinstance(default, float) and type(value) is int:
-        return float(value)
-    if default is not None and type(value) is not type(default):
-        raise ConfigError(f"metric `{text}`: {value!r} is no {type(default).__name__}")
-    return value
+    offer, params = with_params(Metric.kind, text, registry)
+    assert isinstance(offer.component, Metric)
+    return Wanted(text, offer.component, offer.plugin.name, params)
 
 
 @dataclass(frozen=True)
@@ -263,11 +242,7 @@ class Scorer:
         held = self._stamps.get(id(record))
         if held is None:
             run_id = record.id  # a hash of the whole key
-            try:
-                status = (self._store.folder(run_id) / "predictions.npz").stat()
-                content = [status.st_mtime_ns, status.st_size]
-            except OSError:
-                content = []
+            content = stamp(self._store.folder(run_id)) or ()
             # With the record, so that its place in memory stays its own.
             held = record, digest([run_id, record.finished_at, content])
             self._stamps[id(record)] = held

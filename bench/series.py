@@ -5,13 +5,13 @@ This is the choice of data; `bench.figures` draws whatever panels it is given.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from bench import curves, leaderboard
 from bench.leaderboard import Block, Leaderboard
 from bench.naming import labels_across
-from bench.records import EpochMetrics, RunRecord
+from bench.records import EpochMetrics
 from bench.rows import METRIC_NAMES, Row, by_rank, succeeded
 from bench.store import Store
 from bench.tables import COLUMN_NAMES
@@ -128,30 +128,41 @@ def _panel(block: Block, labels: dict[int, str], common: dict[str, str], store: 
         names = [
             f"{name} on {one_line(row.device)}" for name, row in zip(names, ranked, strict=True)
         ]
-    methods = tuple(
-        Method(name, row, tuple(_traces(row, store)))
-        for name, row in zip(names, ranked, strict=True)
-    )
+    methods = [
+        Method(name, row, traces_of(row, store)) for name, row in zip(names, ranked, strict=True)
+    ]
+    own = {name: value for name, value in block.details.items() if name not in common}
+    return panel_of(block, methods, ", ".join(f"{name} {value}" for name, value in own.items()))
+
+
+def panel_of(block: Block, methods: Sequence[Method], title: str = "") -> Panel:
+    """Return a panel of some rows of a block, which have their records.
+
+    Args:
+        block: that they belong to.
+        methods: the rows and their curves, best first.
+        title: in what the block differs from those beside it.
+    """
+    failed = sum(row.rank is None for row in block.rows)
     same = all(
         record.environment.get("train_loss_is_log_loss") is not False
-        for row in ranked
+        for method in methods
+        for record in succeeded(method.row)
+    )
+    return Panel(title, block, tuple(methods), failed, same)
+
+
+def traces_of(row: Row, store: Store) -> tuple[Trace, ...]:
+    """Return the curves of the runs of a row that succeeded and have any."""
+    runs = (
+        (record, curves.read_epochs(store.folder(record.id) / "epochs.jsonl"))
         for record in succeeded(row)
     )
-    own = {name: value for name, value in block.details.items() if name not in common}
-    title = ", ".join(f"{name} {value}" for name, value in own.items())
-    return Panel(title, block, methods, len(block.rows) - len(ranked), same)
-
-
-def _traces(row: Row, store: Store) -> Iterable[Trace]:
-    for record in succeeded(row):
-        epochs = curves.read_epochs(store.folder(record.id) / "epochs.jsonl")
-        if epochs:
-            yield Trace(record.spec.seed, tuple(epochs), _best(record))
-
-
-def _best(record: RunRecord) -> int:
-    best = record.timing.get("best_epoch")
-    return best if isinstance(best, int) else 0
+    return tuple(
+        Trace(record.spec.seed, tuple(epochs), curves.best_epoch(record))
+        for record, epochs in runs
+        if epochs
+    )
 
 
 def measured(panel: Panel) -> tuple[str, str | None, str]:

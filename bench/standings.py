@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Self
 
 import numpy as np
 
 from bench import stats
 from bench.naming import labels_across
 from bench.rows import METRIC_NAMES, Row
+
+MOST_NAMED = 10
+"""Methods that the sentence names; tables and pictures have all."""
 
 
 @dataclass(frozen=True)
@@ -33,10 +36,10 @@ class Standings:
 
     def __str__(self) -> str:
         """Say it in a sentence."""
-        ranks = ", ".join(
-            f"{name} {rank:.1f}"
-            for name, rank in zip(self.methods, self.standing.ranks, strict=True)
-        )
+        ranked = [*zip(self.methods, self.standing.ranks, strict=True)]
+        ranks = ", ".join(f"{name} {rank:.1f}" for name, rank in ranked[:MOST_NAMED])
+        if len(ranked) > MOST_NAMED:
+            ranks += f" and {len(ranked) - MOST_NAMED} more"
         text = (
             f"mean ranks over {len(self.datasets)} datasets by test {METRIC_NAMES[self.metric]}: "
             f"{ranks}; those less than {self.standing.critical:.1f} apart cannot be told apart "
@@ -46,8 +49,23 @@ class Standings:
             text += f"; {self.left_out} without a score on each of them are left out"
         return text
 
+    def to_plain(self) -> dict[str, Any]:
+        """Return all of it as plain data."""
+        plain = asdict(self)
+        plain["standing"]["ranks"] = self.standing.ranks.tolist()
+        return plain
+
+    @classmethod
+    def from_plain(cls, data: Mapping[str, Any]) -> Self:
+        """Read what `to_plain` wrote."""
+        found = dict(data["standing"])
+        found["ranks"] = np.array(found["ranks"], np.float64)
+        found["cliques"] = tuple(map(tuple, found["cliques"]))
+        names = {name: tuple(data[name]) for name in ("datasets", "methods")}
+        return cls(**{**data, **names, "standing": stats.Standing(**found)})
+
     def to_dict(self) -> dict[str, Any]:
-        """Return plain data."""
+        """Return what `leaderboard.json` holds of it."""
         return {
             "metric": self.metric,
             "datasets": list(self.datasets),
@@ -97,11 +115,17 @@ def _standings(metric: str, blocks: dict[str, Sequence[Row]]) -> Standings | Non
     if len(common) < 2:
         return None
     table = np.array([[found[dataset] for found in common.values()] for dataset in blocks])
-    order = np.argsort(stats.standing(table).ranks, kind="stable")
+    found = stats.standing(table)
+    order = np.argsort(found.ranks, kind="stable")
+    places = {int(place): number for number, place in enumerate(order)}
     return Standings(
         metric,
         tuple(blocks),
         tuple([*common][place] for place in order),
-        stats.standing(table[:, order]),
+        replace(
+            found,
+            ranks=found.ranks[order],
+            cliques=tuple(tuple(places[each] for each in clique) for clique in found.cliques),
+        ),
         len(scores) - len(common),
     )

@@ -7,6 +7,7 @@ index beside the runs (`bench.index`) only spares reading what has not changed.
 from __future__ import annotations
 
 import contextlib
+import fnmatch
 import json
 import os
 import shutil
@@ -15,14 +16,20 @@ from pathlib import Path
 
 import filelock
 
-from bench import files, metrics
+from bench import files, index, metrics
 from bench.errors import StoreError, UnknownNameError
 from bench.index import Entry, Index, Stamp
-from bench.records import Purpose, RunRecord, RunSpec, RunStatus
+from bench.records import Purpose, RunRecord, RunSpec, RunStatus, digest
 from bench.text import byte_size
 
 OVER = (RunStatus.OK, RunStatus.DIVERGED)
 """How a run ends that has nothing left to go on with."""
+
+OWN = (
+    *("runs", "studies", "datasets", "experiments", "locks", "logs"),
+    *(f"{index.NAME}*", "leaderboard.md", "leaderboard.csv", "leaderboard.json"),
+)
+"""What commands keep in a results directory, as patterns of names."""
 
 
 class Store:
@@ -30,12 +37,14 @@ class Store:
 
     Attributes:
         warnings: one line for each file that was skipped by the last call of `records`.
+        unfinished: the run folders without a record that the last look at all runs came across.
     """
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self.runs = root / "runs"
         self.warnings: list[str] = []
+        self.unfinished: list[str] = []
         self._index = Index(root)
 
     def folder(self, run_id: str) -> Path:
@@ -65,9 +74,17 @@ class Store:
                 f"`{self.root}` has {byte_size(free)} of disk left, and {byte_size(needed)} may be "
                 "needed; make room, or name another folder by `--results`"
             )
-        probe = self.root / ".writable"
-        files.write_bytes(probe, b"")
-        probe.unlink(missing_ok=True)
+        files.check_writable(self.root)
+
+    def owns(self, path: Path) -> bool:
+        """Return whether a path is one of those that commands keep their own files at."""
+        real = Path(os.path.realpath(path))
+        # By its own name as well: a link that lies among the runs belongs to them.
+        named = Path(os.path.realpath(path.parent)) / path.name
+        root = Path(os.path.realpath(self.root))
+        inside = [each.relative_to(root) for each in (real, named) if each.is_relative_to(root)]
+        tops = [each.parts[0] for each in inside if each.parts]
+        return any(fnmatch.fnmatchcase(top, own) for top in tops for own in OWN)
 
     def read(self, run_id: str) -> RunRecord | None:
         """Return a run's record, or None where there is none that can be read."""
@@ -158,6 +175,12 @@ class Store:
             )
         return found[0]
 
+    def stamp(self) -> str:
+        """Return what is another text whenever a record or a study has come, gone or changed."""
+        studies = (path.stat() for path in sorted((self.root / "studies").glob("*.json")))
+        told = [[s.st_ino, s.st_mtime_ns, s.st_size] for s in studies]
+        return digest([told, self._scan()])
+
     def ids(self, prefix: str = "") -> list[str]:
         """Return the ids of the runs that have a record, readable or not."""
         return [run_id for run_id in self._scan() if run_id.startswith(prefix)]
@@ -225,7 +248,9 @@ class Store:
         except OSError as error:
             raise _UnreadableError(f"it cannot be read: {error.strerror or error}") from error
         except (ValueError, RecursionError) as error:
-            raise StoreError("it is no JSON; was it cut?") from error
+            raise StoreError(
+                "it is no JSON; was it cut? restore the file, or remove its folder and run again"
+            ) from error
         if record.id != run_id:
             raise StoreError(f"it is the record of run {record.id}")
         return record
@@ -245,6 +270,7 @@ class Store:
     def _scan(self) -> dict[str, Stamp]:
         """Return when each record on disk was written and how long it is, by run id."""
         present: dict[str, Stamp] = {}
+        self.unfinished = []
         try:
             entries = sorted(os.scandir(self.runs), key=lambda entry: entry.name)
         except FileNotFoundError:
@@ -255,7 +281,9 @@ class Store:
             try:
                 status = os.stat(f"{entry.path}/record.json")
             except FileNotFoundError:
-                if not entry.is_dir():
+                if entry.is_dir():
+                    self.unfinished.append(entry.name)
+                else:
                     self.warnings.append(f"skipped `{entry.path}`: it is no run folder")
                 continue
             except OSError:

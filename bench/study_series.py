@@ -208,6 +208,16 @@ def spoken(value: Any) -> str:
     return value if isinstance(value, str) else canonical(value)
 
 
+def spoken_value(value: Any) -> str:
+    """Return an objective's value as tables say it; `–` for what is no number."""
+    number = number_of(value)
+    if number is None:
+        return "–"
+    if number.is_integer() and abs(number) >= 100:
+        return f"{number:,.0f}"
+    return f"{number:.4f}" if 1e-3 <= abs(number) < 100 or number == 0 else f"{number:.4g}"
+
+
 def spoken_space(space: Mapping[str, Any]) -> str:
     """Return what is searched of a param: a range, or choices; and under which condition."""
     if space.get("kind") == "choice":
@@ -219,6 +229,14 @@ def spoken_space(space: Mapping[str, Any]) -> str:
         if step is not None and not (space.get("kind") == "int" and step == 1):
             text += f" in steps of {spoken(step)}"
     return f"{text} if {space['condition']}" if space.get("condition") else text
+
+
+def trials_of(study: StudyRecord) -> str:
+    """Return how many trials there are and what became of them: `9 trials (3 pruned)`."""
+    others = [state for state in TrialState if state is not TrialState.COMPLETE]
+    parts = [f"{study.count(state)} {state}" for state in others if study.count(state)]
+    count = f"{len(study.trials)} trial{'s' * (len(study.trials) != 1)}"
+    return f"{count} ({', '.join(parts)})" if parts else count
 
 
 def title_of(study: StudyRecord) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from typing import Any
 
 from bench import files, stats
@@ -252,6 +253,11 @@ def footnote(block: Block) -> str:
     if any(found.noise == "items" for row in ranked for found in row.asked.values()):
         text += " Of further metrics that are no share of the items, the interval over items comes"
         text += " from a standard error, bootstrapped where the metric is no mean."
+    if _is_overtaken(ranked):
+        text += (
+            " Ranks count what can be told apart: a row of wide noise stays with the rows before"
+        )
+        text += " it, above some of a better mean."
     if block.sort != "score":
         text += (
             f" Sorted by {block.sort}; ranks are those of the test {METRIC_NAMES[block.metric]}."
@@ -260,7 +266,25 @@ def footnote(block: Block) -> str:
         text += " ~ Runs that shared their device: do not compare their times."
     if any(row.val_is == SELECTED for row in block.rows):
         text += " * Members were chosen on val: that val score is too good."
+    if block.unusable:
+        count = len(block.unusable)
+        which = (
+            "1 run cannot be used: its row is"
+            if count == 1
+            else (f"{count:,} runs cannot be used: their rows are")
+        )
+        text += f" The predictions of {which} compared without, which tells less apart."
     return text
+
+
+def _is_overtaken(ranked: Sequence[Row]) -> bool:
+    """Return whether a row has a better mean than one of a better rank."""
+    means: dict[int, list[float]] = {}
+    for row in ranked:
+        if row.rank is not None and row.score is not None:
+            means.setdefault(row.rank, []).append(row.score.mean)
+    groups = [means[rank] for rank in sorted(means)]
+    return any(max(later) > min(before) for before, later in pairwise(groups))
 
 
 def _csv_value(value: Any) -> Any:

@@ -6,7 +6,8 @@ import difflib
 import re
 from collections.abc import Iterable
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+"""Control characters, and those that would turn the direction of what stands after them."""
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
@@ -55,10 +56,17 @@ def byte_size(count: float) -> str:
 
 
 def markdown_cell(text: str) -> str:
-    """Escape text for one cell of a Markdown table, raw HTML and line breaks included."""
+    """Escape text for one cell of a Markdown table, raw HTML and line breaks included.
+
+    Nor does it link or mention anyone: GitHub makes links of bare addresses, and of an `@` before a
+    letter a mention, against which there is no escape but a joiner that nobody sees.
+    """
     text = _CONTROL.sub(" ", text)
     text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return re.sub(r"([\\`*_|\[\]$~#])", r"\\\1", text)
+    text = re.sub(r"([\\`*_|\[\]$~#])", r"\\\1", text)
+    text = re.sub(r":(?=//)", r"\\:", text)
+    text = re.sub(r"(?i)\b(www)\.", r"\1\\.", text)
+    return re.sub(r"@(?=\w)", "@\N{WORD JOINER}", text)
 
 
 _LATEX = {

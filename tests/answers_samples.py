@@ -80,8 +80,9 @@ def store_run(
     record = make_record(
         make_spec(**fields), score, len(answers.ids), environment={**known, **(environment or {})}
     )
-    for split in record.metrics.values():
+    for name, split in record.metrics.items():
         split[metric] = score  # type: ignore[index]
+        split["n"] = len((val if name == "val" and val else answers).ids)  # type: ignore[index]
     arrays = {}
     for name, each in (("test", answers), ("val", val or answers)):
         arrays |= {

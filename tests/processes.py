@@ -97,17 +97,18 @@ def left_over(pids: Iterable[int], seconds: float = 10) -> set[int]:
 
 @dataclass
 class Bench:
-    """A `bench run` in a session of its own, which is killed with the test."""
+    """A `bench run`, or another verb, in a session of its own, which is killed with the test."""
 
     results: Path
     words: tuple[str, ...]
     log: Path
     environment: dict[str, str] = field(default_factory=dict)
     before: tuple[str, ...] = ()
+    verb: str = "run"
     process: subprocess.Popen[bytes] = field(init=False)
 
     def __post_init__(self) -> None:
-        command = [*self.before, sys.executable, "-m", "bench", "run"]
+        command = [*self.before, sys.executable, "-m", "bench", self.verb]
         with self.log.open("wb") as err, self.log.with_suffix(".out").open("wb") as out:
             self.process = subprocess.Popen(
                 [*command, "--results", str(self.results), *self.words],

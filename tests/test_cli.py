@@ -575,3 +575,38 @@ def test_a_reader_that_has_seen_enough_is_no_error() -> None:
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60)
     assert done.stdout.splitlines()[-1] == "0"
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize(
+    ("words", "where", "why"),
+    [
+        ("list models", ">/dev/full", "cannot write to stdout: No space left on device"),
+        ("leaderboard --results /", ">/dev/full", "cannot write to stdout: No space left"),
+        ("--help", ">/dev/full", "cannot write to stdout: No space left on device"),
+        ("list models", ">&-", "stdout is closed"),
+        ("--version", ">&-", "stdout is closed"),
+    ],
+)
+def test_a_stdout_that_takes_nothing_is_one_line(
+    words: str, where: str, why: str, unbuffered: str
+) -> None:
+    command = f"{sys.executable} -m bench {words} {where}"
+    environment = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
+    done = subprocess.run(
+        ["bash", "-c", command], capture_output=True, text=True, timeout=60, env=environment
+    )
+    assert done.returncode == 3
+    assert done.stderr.startswith(f"error: {why}")
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_an_error_that_stdout_has_no_part_in_keeps_its_traceback(
+    monkeypatch: pytest.MonkeyPatch, cli: Cli
+) -> None:
+    def fail(**values: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("bench.cli.cli.main", fail)
+    with pytest.raises(OSError, match="No space left"):
+        cli("list", "models")

@@ -128,13 +128,18 @@ def test_a_wrong_metric_is_one_line_and_exit_2(
     assert done.out == ""
 
 
-def test_rows_without_predictions_have_a_dash_and_one_line_why(cli: Cli, store: Store) -> None:
+def test_rows_whose_predictions_are_torn_have_a_dash_and_two_lines_why(
+    cli: Cli, store: Store
+) -> None:
     for record in store.records():
         if record.spec.model.name == "twice":
-            (store.folder(record.id) / "predictions.npz").write_bytes(b"PK\x03\x04 torn")
+            torn = store.folder(record.id) / "predictions.npz"
+            torn.write_bytes(b"PK\x03\x04 torn")
     done = cli("leaderboard", "--results", store.root, "--metrics", "ece", "--sort", "ece")
     assert done.code == 0
-    [warning] = done.err.strip().splitlines()
+    [named, warning] = done.err.strip().splitlines()
+    assert str(torn) in named
+    assert "cannot be read" in named
     assert warning.startswith("warning: no `ece` of runs ")
     assert "no test predictions that can be read" in warning
     rows = [line.split() for line in done.out.splitlines()]

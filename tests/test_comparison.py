@@ -208,3 +208,22 @@ def test_what_was_gathered_lives_as_long_as_its_book(store: Store) -> None:
     del book
     gc.collect()
     assert len(evidence._known) < before
+
+
+@pytest.mark.parametrize("stored", [True, False])
+def test_a_single_test_item_tells_no_two_methods_apart(store: Store, stored: bool) -> None:
+    right = {"a": [[True], [True]], "b": [[False], [True]]}
+    methods = []
+    for name, networks in right.items():
+        records = [
+            make_record(make_spec(name, seed=seed), float(network[0]), 1)
+            for seed, network in enumerate(networks)
+        ]
+        for record, network in zip(records, networks, strict=True):
+            if stored:
+                write_predictions(store, record, network)
+        methods.append(records)
+    book = AnswerBook(store)
+    (found,) = comparison.against(methods[0], methods[1:], book)
+    assert found.estimate == pytest.approx(0.5)
+    assert found.p > stats.ALPHA

@@ -74,29 +74,26 @@ def test_every_file_of_the_core_is_in_the_tree_of_the_architecture() -> None:
     assert [name for name in modules if name not in text] == []
 
 
-def run_with(site: Path, blocks: dict[str, str], words: str) -> dict[str, Any]:
-    """Install each block of code as a plugin, run a command line and return what it prints."""
+def installed(site: Path, blocks: dict[str, str]) -> dict[str, str]:
+    """Install each block of code as a plugin; return the environment that has them."""
     for name, code in blocks.items():
         install(site, f"bench-{name}", {f"bench_{name}": f"bench_{name}"})
         (site / f"bench_{name}.py").write_text(code)
     paths = os.pathsep.join([str(site), os.environ["PYTHONPATH"]])
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "bench",
-            *shlex.split(words),
-            "--json",
-            "--results",
-            str(site / "r"),
-        ],
-        env={**os.environ, "PYTHONPATH": paths},
-        cwd=site,
-        capture_output=True,
-        text=True,
-    )
+    return {**os.environ, "PYTHONPATH": paths}
+
+
+def printed(site: Path, environment: dict[str, str], words: str) -> str:
+    """Run a command line on the results of a folder and return what it prints."""
+    line = [sys.executable, "-m", "bench", *shlex.split(words), "--results", str(site / "r")]
+    done = subprocess.run(line, env=environment, cwd=site, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    result: dict[str, Any] = json.loads(done.stdout)
+    return done.stdout
+
+
+def run_with(site: Path, blocks: dict[str, str], words: str) -> dict[str, Any]:
+    """Install each block of code as a plugin, run a command line and return what it prints."""
+    result: dict[str, Any] = json.loads(printed(site, installed(site, blocks), f"{words} --json"))
     return result
 
 
@@ -112,7 +109,7 @@ def test_the_readmes_plugin_trains_once_it_is_installed(tmp_path: Path) -> None:
 
 
 def test_what_the_plugin_page_shows_trains(tmp_path: Path) -> None:
-    _, prefixed, invert, halve, sure, _ = code_blocks("docs/plugins.md")
+    _, prefixed, invert, halve, sure, *_ = code_blocks("docs/plugins.md")
     (tmp_path / "pictures").mkdir()
     for number in range(60):
         picture = Image.new("L", (12, 12), number + (0 if number % 2 else 190))
@@ -126,6 +123,17 @@ def test_what_the_plugin_page_shows_trains(tmp_path: Path) -> None:
     assert row["metrics"]["accuracy"]["n"] == 12
     assert row["metrics"]["sure"]["low"] <= row["metrics"]["sure"]["mean"] <= 1
     assert row["metrics"]["sure:least=0.001"]["mean"] == 1
+
+
+def test_the_plugin_pages_report_is_printed(tmp_path: Path) -> None:
+    _, _, _, _, _, brief, *_ = code_blocks("docs/plugins.md")
+    words = "run --datasets tiny --models tiny --optimizers adamw,sgd"
+    environment = installed(tmp_path, {"brief": brief})
+    printed(tmp_path, environment, words)
+    words = "report --format brief:rows=1 -o -"
+    answer, row = printed(tmp_path, environment, words).splitlines()
+    assert "sgd is ahead of adamw by" in answer
+    assert row == "  1  sgd"
 
 
 def test_the_plugin_pages_weights_are_started_from(tmp_path: Path) -> None:

@@ -31,6 +31,7 @@ from test_figures import HOSTILE, SHAPES, points, texts, written
 from bench import figures
 from bench.figures import tuning
 from bench.rate_series import rate_sheets
+from bench.report import study_charts
 from bench.studies import Objective, StudyRecord, TrialState
 from bench.study_series import StudyView, view_of
 
@@ -133,7 +134,7 @@ def test_a_value_far_from_all_others_stands_at_the_edge(sign: int) -> None:
     objective = Objective("score", sign > 0)
     trials = [make_trial(n, sign * value) for n, value in enumerate(values)]
     view = view_of(make_study(trials, objectives=[objective]))
-    low, high, cut = tuning.value_range(view, [TrialState.COMPLETE])
+    low, high, cut = study_charts.value_range(view, [TrialState.COMPLETE])
     assert cut == 1
     assert abs(high - low) < 1
     figure = figures.draw_history(view)

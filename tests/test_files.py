@@ -124,6 +124,45 @@ def test_text_that_is_no_unicode_is_kept_readable(tmp_path: Path) -> None:
     assert (tmp_path / "file.txt").read_text("utf-8") == "a\\udcffb"
 
 
+def test_a_link_stays_and_what_it_leads_to_is_written(tmp_path: Path) -> None:
+    target, link = tmp_path / "folder" / "target.txt", tmp_path / "link.txt"
+    link.symlink_to(target)
+    for content in ("the first", "the second"):  # at first it leads nowhere
+        files.write_text(link, content)
+        assert link.is_symlink()
+        assert target.read_text() == content
+    assert [entry.name for entry in target.parent.iterdir()] == ["target.txt"]
+
+
+def test_a_link_that_leads_to_itself_is_named(tmp_path: Path) -> None:
+    link = tmp_path / "link.txt"
+    link.symlink_to(link)
+    with pytest.raises(StoreError, match="Too many levels of symbolic links"):
+        files.write_text(link, "")
+    assert link.is_symlink()
+
+
+def test_a_pipe_is_written_to_and_stays(tmp_path: Path) -> None:
+    pipe, read = tmp_path / "pipe", []
+    os.mkfifo(pipe)
+    (tmp_path / "link").symlink_to(pipe)
+    for path in (pipe, tmp_path / "link"):
+        reader = threading.Thread(target=lambda: read.append(pipe.read_text()), daemon=True)
+        reader.start()
+        files.write_text(path, f"through {path.name}")
+        reader.join(10)
+        assert pipe.is_fifo()
+    assert read == ["through pipe", "through link"]
+
+
+def test_a_file_in_the_place_of_a_folder_is_named(tmp_path: Path) -> None:
+    taken = tmp_path / "taken"
+    taken.write_text("")
+    for path in (taken / "file.txt", taken / "folder" / "file.txt"):
+        with pytest.raises(StoreError, match=f"cannot write `{path}`: `{taken}` is a file"):
+            files.write_text(path, "")
+
+
 plain = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),

@@ -119,7 +119,7 @@ def test_a_row_with_some_failed_seeds_is_ranked_by_the_others(store: Store) -> N
 
 def test_where_everything_failed_the_answer_says_so(store: Store) -> None:
     board = build([failed("bad", 0, RunStatus.TIMEOUT, "over 5 s")], store)
-    assert only_block(board).answer == "no run succeeded; the status column says why"
+    assert only_block(board).answer == "no run succeeded; its rows say why"
     assert only_block(board).gap is None
     assert tables.footnote(only_block(board)) == ""
 
@@ -246,6 +246,16 @@ def test_one_seed_shows_the_noise_of_items(store: Store) -> None:
     (row,) = build(seeded("a", [0.8], n=500), store).rows
     assert (row.score, row.noise) == (stats.wilson(400, 500), "items")
     assert "Wilson" in tables.footnote(only_block(build(seeded("a", [0.8]), store)))
+
+
+def test_a_row_below_one_of_a_lower_mean_is_explained(store: Store) -> None:
+    records = [*seeded("a", [0.9, 0.91, 0.9]), *seeded("b", [0.6, 0.89, 0.3])]
+    plain = only_block(build(records, store))
+    assert [row.rank for row in plain.rows] == [1, 1]
+    assert "above some of a better mean" not in tables.footnote(plain)
+    mixed = only_block(build([*records, *seeded("c", [0.8, 0.81, 0.8])], store))
+    assert [row.rank for row in mixed.rows] == [1, 1, 3]
+    assert "above some of a better mean" in tables.footnote(mixed)
 
 
 def test_seeds_that_agree_fall_back_to_the_noise_of_items(store: Store) -> None:

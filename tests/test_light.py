@@ -78,7 +78,15 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_no_heavy_module_is_imported(results: Path, arguments: tuple[str, ...]) -> None:
     [run] = [folder.name for folder in (results / "runs").iterdir()]
     words = [run if word == "RUN" else word for word in arguments]
-    takes_results = words[0] in ("leaderboard", "compare", "show", "threshold", "why", "run") or {
+    takes_results = words[0] in (
+        "leaderboard",
+        "report",
+        "compare",
+        "show",
+        "threshold",
+        "why",
+        "run",
+    ) or {
         "runs",
         "studies",
     } & {*words}
@@ -96,6 +104,14 @@ def test_a_study_of_many_trials_needs_optunas_forest_but_no_torch(results: Path)
     assert code in (0, None)
     assert heavy == ["sklearn"]
     assert "importances (" in out
+
+
+@pytest.mark.parametrize("form", ["html", "md"])
+def test_a_report_of_such_a_study_needs_no_more(results: Path, form: str) -> None:
+    code, heavy, out = probe("report", "--format", form, "--results", str(results))
+    assert code in (0, None)
+    assert {*heavy} <= {"sklearn"}
+    assert out
 
 
 def test_the_probe_would_see_torch() -> None:

@@ -9,11 +9,13 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
-from samples import make_record, make_spec, write_predictions
+from samples import FINGERPRINT, make_record, make_spec, write_predictions
 from study_samples import make_study, make_trial
+from test_cards import make_card
 
-from bench import files, merging, studies
+from bench import cards, files, merging, studies
 from bench.cli import main
 from bench.errors import ConfigError
 from bench.records import RunStatus
@@ -258,3 +260,59 @@ def test_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     plain = json.loads(out)
     assert plain["schema"] == 1
     assert plain["copied"] == [record.id for record in source.records()]
+
+
+# Cards of datasets, and pictures
+
+
+def test_pictures_come_along_and_so_do_cards_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, target = fill(tmp_path / "a", 0), Store(tmp_path / "b")
+    [record] = source.records()
+    (source.folder(record.id) / "pictures.npz").write_bytes(b"some bytes")
+    cards.write(source.root, make_card())
+    code, out, _ = run(capsys, "merge", source.root, "--results", target.root)
+    assert (code, out) == (0, "1 copied; cards of 1 dataset\n")
+    assert (target.folder(record.id) / "pictures.npz").read_bytes() == b"some bytes"
+    for one, another in zip(
+        *(cards.paths(s.root, FINGERPRINT) for s in (source, target)), strict=True
+    ):
+        assert one.read_bytes() == another.read_bytes()
+    assert run(capsys, "merge", source.root, "--results", target.root)[1] == "1 there already\n"
+
+
+def test_a_card_gains_findings_and_loses_nothing(tmp_path: Path) -> None:
+    source, target = fill(tmp_path / "a", 0), Store(tmp_path / "b")
+    cards.write(source.root, make_card(classes=("a",) * 8))
+    bare = make_card(
+        classes=("a",) * 8,
+        ids=np.zeros(0, np.int64),
+        labels=np.zeros(0, np.int64),
+        images=np.zeros((0, 0, 0, 3), np.uint8),
+        findings=None,
+        why_not=cards.PENDING,
+    )
+    cards.write(target.root, bare)
+    assert merging.merge([source.root], target.root).cards == [FINGERPRINT]
+    found = cards.read(target.root, FINGERPRINT)
+    assert found is not None
+    assert found.findings == make_card().findings
+    assert found.why_not == ""
+    assert len(found.images) == 0  # somebody may want none
+    # The other way round nothing is lost.
+    merging.merge([target.root], source.root)
+    kept = cards.read(source.root, FINGERPRINT)
+    assert kept is not None
+    assert len(kept.images) == 5
+
+
+def test_a_damaged_card_is_named_and_skipped(tmp_path: Path) -> None:
+    source = fill(tmp_path / "a", 0)
+    cards.write(source.root, make_card())
+    path, _ = cards.paths(source.root, FINGERPRINT)
+    path.write_text("{")
+    result = merging.merge([source.root], tmp_path / "b")
+    assert result.cards == []
+    assert len(result.copied) == 1
+    assert result.warnings == [f"skipped `{path}`: it is no card of a dataset"]

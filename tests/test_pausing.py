@@ -148,6 +148,8 @@ def test_a_trial_tells_nothing_of_test_and_keeps_no_weights(results: Path) -> No
         mentioned = {name for name in leaves(json.loads(text)) if "test" in name}
         assert mentioned == set(), text
         assert not (store.folder(record.id) / "model.safetensors").exists()
+        assert not (store.folder(record.id) / "pictures.npz").exists()
+        assert "pictures_seconds" not in record.timing
 
 
 def leaves(value: Any, path: str = "") -> Iterator[str]:

@@ -12,7 +12,8 @@ import bench
 from bench import datastore, files
 from bench.config import ExperimentConfig
 from bench.errors import AmbiguousNameError, ConfigError, PluginError, UnknownNameError, UsageError
-from bench.forecast import forecast, resolve_again
+from bench.forecast import PICTURE_BYTES, forecast, resolve_again
+from bench.pictures import MOST
 from bench.plan import Plan, plan
 from bench.plan_table import plan_summary, plan_table
 from bench.protocol import Protocol
@@ -430,7 +431,7 @@ def test_forecast_knows_how_far_a_trial_is(
     assert not any(run.cached or run.begun for run in (first, second, whole))
     assert whole.spec.until is None
     assert first.seconds < second.seconds < whole.seconds
-    assert whole.disk_bytes("best") == whole.disk_bytes("none")
+    assert whole.disk_bytes("best", "auto") == whole.disk_bytes("none", "none")
 
     store.write(make_record(first.spec))
     files.write_bytes(store.checkpoint(whole.spec.id), b"its state")
@@ -441,6 +442,13 @@ def test_forecast_knows_how_far_a_trial_is(
     # A state that is lost is no head start.
     store.forget_states([whole.spec.whole_id])
     assert forecast(parts, registry, store)[1].seconds == second.seconds
+
+
+def test_without_pictures_a_run_takes_less_of_the_disk(registry: Registry, tmp_path: Path) -> None:
+    (final,) = runs(registry, datasets="tiny", device="cpu")
+    (run,) = forecast([final], registry, Store(tmp_path))
+    more = run.disk_bytes("best", "auto") - run.disk_bytes("best", "none")
+    assert more == PICTURE_BYTES * MOST
 
 
 def test_forecast_knows_what_is_done(

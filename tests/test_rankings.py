@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +11,7 @@ import pytest
 from samples import make_record, make_spec, write_predictions
 
 from bench import leaderboard, rankings, studies, tables
+from bench.answers import AnswerBook
 from bench.index import NAME
 from bench.leaderboard import Leaderboard
 from bench.records import Purpose, RunRecord, RunStatus
@@ -122,7 +125,7 @@ def test_blocks_that_other_code_has_made_are_not_taken(
 ) -> None:
     rankings.stored(store)
     read.clear()
-    monkeypatch.setattr(rankings, "_code", lambda: "another version")
+    monkeypatch.setattr(rankings, "source", lambda: "another version")
     rankings.stored(store)
     assert read != []
 
@@ -143,3 +146,74 @@ def test_a_damaged_record_is_named_each_time(store: Store) -> None:
     for _ in range(2):
         rankings.stored(store)
         assert [warning for warning in store.warnings if run_id in warning]
+
+
+def test_predictions_that_cannot_be_used_are_named_until_they_are_back(store: Store) -> None:
+    whole = texts(rankings.stored(store))
+    run_id = next(row for row in rankings.stored(store).rows if row.name == "b").runs[1]
+    path = store.folder(run_id) / "predictions.npz"
+    content = path.read_bytes()
+    path.write_bytes(content[:100])
+    for _ in range(2):
+        board = rankings.stored(store)
+        (warning,) = store.warnings
+        assert f"run `{run_id}`" in warning
+        assert f"`{path}` cannot be read" in warning
+        assert "`--rerun`" in warning
+        assert [*board.unusable] == [run_id]
+        assert "predictions of 1 run cannot be used" in tables.to_markdown(board)
+    path.write_bytes(content)
+    assert texts(rankings.stored(store)) == whole
+    assert store.warnings == []
+
+
+def test_missing_predictions_are_named_of_runs_that_have_left_some(store: Store) -> None:
+    records = [record for record in store.records() if record.spec.model.name == "b"]
+    for record in records:
+        (store.folder(record.id) / "predictions.npz").unlink()
+    rankings.stored(store)
+    assert store.warnings == []
+    booked = {"train_seconds": 2.0, "images_per_second": 500.0, "saving_seconds": 0.1}
+    for record in records:
+        store.write(dataclasses.replace(record, timing=booked))
+    board = rankings.stored(store)
+    assert {*board.unusable} == {record.id for record in records}
+    assert len(store.warnings) == 11
+    assert "is missing; restore" in store.warnings[0]
+    assert store.warnings[-1] == "nor are those of 2 more runs"
+
+
+def stored_arrays(path: Path) -> dict[str, np.ndarray]:
+    with np.load(path) as file:
+        return dict(file)
+
+
+@pytest.mark.parametrize(
+    ("damage", "why"),
+    [
+        (lambda found: {name: each[:50] for name, each in found.items()}, "50 test items, the re"),
+        (lambda found: {**found, "test_labels": found["test_labels"] + 9}, "none of"),
+        (lambda found: {**found, "test_labels": found["test_labels"][:9]}, ""),
+        (lambda found: {n: each for n, each in found.items() if n != "test_ids"}, "test_ids"),
+        (lambda found: {**found, "test_probabilities": np.full((200, 2), np.nan)}, "no numbers"),
+        (lambda found: {**found, "test_probabilities": np.ones((200, 5))}, "shape (200, 5)"),
+    ],
+)
+def test_predictions_that_do_not_fit_the_record_are_not_used(
+    store: Store, damage: Callable[[dict[str, np.ndarray]], dict[str, np.ndarray]], why: str
+) -> None:
+    (record,) = [
+        dataclasses.replace(each, environment={"classes": ["x", "y"]})
+        for each in store.records()
+        if each.spec.model.name == "a"
+        and each.spec.seed == 0
+        and each.spec.dataset.name == "shapes"
+        and each.spec.protocol["epochs"] == 1
+    ]
+    path = store.folder(record.id) / "predictions.npz"
+    book = AnswerBook(store)
+    assert book.read(record, "test") is not None
+    assert book.unusable == {}
+    np.savez(path, **damage(stored_arrays(path)))
+    assert book.read(record, "test") is None
+    assert why in book.unusable[record.id]

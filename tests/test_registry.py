@@ -288,6 +288,15 @@ def half_way() -> Iterator[bench.Model]:
             (lambda name=name: make_plugin_module(model(name)), f"PluginError: model name {name!r}")
             for name in ("", " ", "a,b", "a@b", "a\nb", "a\x9bb", 3)
         ),
+        *(
+            (
+                lambda suffix=suffix: make_plugin_module(
+                    bench.Report(name="a", build=build, suffix=suffix)
+                ),
+                f"ValueError: report `a`: its suffix is {suffix!r}; it is to be a dot and letters",
+            )
+            for suffix in ("/../../evil", "./evil.html", "..", ".", "", "html", ".a b", ".a\n", 3)
+        ),
         (
             lambda: make_plugin_module(model("a", aliases=("b,c",))),
             "PluginError: model name 'b,c'",
@@ -470,6 +479,7 @@ def test_every_builtin_takes_what_its_kind_is_called_with(builtins: list[Compone
         "executor": (1, ()),
         "weights": (None, (3, 8, 8), ()),
         "metric": (None,),
+        "report": (None,),
     }
     for component in builtins:
         signature = inspect.signature(component.factory)

@@ -91,11 +91,11 @@ def test_metrics_are_named_with_their_params(registry: Registry) -> None:
     [
         ("f1_marco", UnknownNameError, "did you mean `f1_macro`"),
         ("ece:bin=3", UnknownNameError, "no param `bin` .did you mean `bins`"),
-        ("f1_macro:k=3", UnknownNameError, "no param `k`; it has none"),
+        ("f1_macro:k=3", UnknownNameError, "no param `k`; it takes no params at all"),
         ("ece:bins", ConfigError, "params are written `ece:PARAM=VALUE`"),
         ("ece:bins=many", ConfigError, "'many' is no int"),
         ("ece:bins=1.5", ConfigError, "1.5 is no int"),
-        ("", UnknownNameError, "no metric is called ``"),
+        ("", ConfigError, "no name is given"),
     ],
 )
 def test_a_wrong_name_or_param_is_one_line(

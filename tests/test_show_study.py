@@ -198,7 +198,6 @@ def test_a_study_is_found_by_its_name_or_the_beginning_of_its_id(cli: Cli, resul
         (("nothing",), "no run and no study in"),
         (("twice",), "2 studies are called `twice`"),
         (("STUDY", "--target", "0.5"), "`--target` is for runs, and"),
-        (("RUN", "--figures", "out"), "`--figures` is for studies"),
     ],
 )
 def test_what_is_not_meant_is_said_in_one_line(

@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given, settings
@@ -94,6 +95,17 @@ def test_markdown_cells_hold_no_markup() -> None:
     assert "\n" not in escaped
     assert not re.search(r"(?<!\\)[`*_|\[\]$~#]", escaped)
     assert text.markdown_cell("resnet50 at 3.5%") == "resnet50 at 3.5%"
+
+
+def test_markdown_cells_link_and_mention_nothing() -> None:
+    name = "@everyone https://evil.example/x http://a.b www.evil.com WWW.evil.com a@b.com"
+    assert not re.search(r"(?<!\\)://|(?i:www)\.|@\w", text.markdown_cell(name))
+    assert text.markdown_cell("cnn@bench_cnn").replace("\N{WORD JOINER}", "") == r"cnn@bench\_cnn"
+
+
+@pytest.mark.parametrize("escape", [text.markdown_cell, text.latex_cell, text.one_line])
+def test_no_name_turns_the_direction_of_what_stands_after_it(escape: Callable[[str], str]) -> None:
+    assert not re.search("[\u202a-\u202e\u2066-\u2069]", escape("a\u202eb\u2066c"))
 
 
 def test_a_backslash_cannot_free_what_is_escaped() -> None:

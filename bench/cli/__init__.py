@@ -20,6 +20,7 @@ COMMANDS = {
     ),
     "list": ("bench.cli.list", "List components of a kind, runs, or studies."),
     "leaderboard": ("bench.cli.leaderboard", "Rank what is stored in a results folder."),
+    "report": ("bench.cli.report", "Write one file that answers the question, with its evidence."),
     "ensemble": ("bench.cli.ensemble", "Combine finished runs, or runs trained for it, into one."),
     "compare": ("bench.cli.compare", "Say what is better or worse than before; a gate for CI."),
     "merge": ("bench.cli.merge", "Bring the runs of several results folders into one."),
@@ -83,7 +84,9 @@ class LazyGroup(click.Group):
         Unless the exit code is what the command is for: a verdict that was cut off is none.
         """
         try:
-            return super().invoke(ctx)
+            result = super().invoke(ctx)
+            sys.stdout.flush()
+            return result
         except BrokenPipeError:
             if ctx.invoked_subcommand == "run":
                 raise  # its runs may not be finished
@@ -92,8 +95,7 @@ class LazyGroup(click.Group):
                 error.__context__, BrokenPipeError
             ):
                 raise
-        # Python would complain about what is still in the buffer at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_stdout()
         return 3 if ctx.invoked_subcommand in DECIDING else 0
 
 
@@ -126,6 +128,38 @@ def cli(ctx: click.Context, debug: bool) -> None:
 
 def main(arguments: list[str] | None = None) -> Any:
     """Run a command line and exit with its code; expected errors are one line on stderr."""
+    if sys.stdout is None:  # so Python has it where it was closed (`>&-`)
+        click.echo("error: stdout is closed; send it to a file or to `/dev/null`", err=True)
+        sys.exit(3)
+    try:
+        _run(arguments)
+    except OSError:
+        why = _why_stdout_fails()
+        if why is None:
+            raise
+        _drop_stdout()
+        click.echo(f"error: cannot write to stdout: {why}; send it elsewhere", err=True)
+        sys.exit(3)
+
+
+def _why_stdout_fails() -> str | None:
+    """Return why stdout takes no more, or None where it does: then the error was another's."""
+    try:
+        # What could not be written may be in its buffer no more, as where it has none.
+        sys.stdout.write("\n")
+        sys.stdout.flush()
+    except OSError as error:
+        return error.strerror or str(error)
+    return None
+
+
+def _drop_stdout() -> None:
+    """Send the rest of stdout nowhere: Python would complain at exit of what is in its buffer."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _run(arguments: list[str] | None) -> None:
+    """Run a command line and exit with its code."""
     arguments = sys.argv[1:] if arguments is None else arguments
     # Also after the verb, where a user who has just seen an error will put it.
     debug = "--debug" in arguments

@@ -21,9 +21,20 @@ if TYPE_CHECKING:
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
+
+class NamedPath(click.Path):
+    """A path; an empty text, which would mean the working folder, is refused."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the path, or say what is wrong with it."""
+        if value == "":
+            self.fail("it is empty; name a path, or leave the option out", param, ctx)
+        return super().convert(value, param, ctx)
+
+
 results_option = click.option(
     "--results",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=NamedPath(path_type=Path, file_okay=False),
     default=Path("results"),
     show_default=True,
     help="Folder with the records.",

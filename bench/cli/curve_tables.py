@@ -11,8 +11,7 @@ from typing import Any
 import click
 
 from bench import curves, stats
-from bench.records import EpochMetrics, RunRecord, RunStatus, StepMetrics
-from bench.specs import Task
+from bench.records import EpochMetrics, RunRecord, StepMetrics
 from bench.text import duration
 
 MAX_EPOCHS = 40
@@ -54,18 +53,11 @@ class Curves:
         """
         epochs = curves.read_epochs(folder / "epochs.jsonl")
         steps = curves.read_steps(folder / "steps.jsonl")
-        best = _count(record.timing.get("best_epoch"))
-        n_train = _count(record.environment.get("train_items"))
-        n_val = _count(record.metrics.get("val", {}).get("n"))
-        if record.status is not RunStatus.OK or not (best and n_train and n_val):
+        best = curves.best_epoch(record)
+        gap, verdict = curves.fit_of(epochs, record)
+        if gap is None and verdict is None:
             return cls(epochs, steps, best, None, None)
         seeds = [epochs, *(curves.read_epochs(each / "epochs.jsonl") for each in others)]
-        task, names = (record.environment.get(name) for name in ("task", "classes"))
-        same = bool(record.environment.get("train_loss_is_log_loss"))
-        single = task != Task.MULTI_LABEL
-        classes = len(names) if single and isinstance(names, list) and names else None
-        gap = curves.gap(epochs, best, n_train, n_val, same_loss=same)
-        verdict = curves.verdict(epochs, best, n_train, n_val, classes=classes, same_loss=same)
         return cls(epochs, steps, best, gap, verdict, [each for each in seeds if each])
 
     def to_dict(self, targets: Sequence[Target]) -> dict[str, Any]:
@@ -199,11 +191,6 @@ def _gap(gap: curves.Gap) -> str:
     text = f"train less val accuracy at epoch {gap.epoch}: {100 * gap.accuracy:+.1f} points"
     text += f" (95%: {low:+.1f} to {high:+.1f})"
     return text if gap.loss is None else f"{text}; val less train loss: {gap.loss:+.4f}"
-
-
-def _count(value: Any) -> int:
-    """Return a positive whole number; 0 for what is none, as a foreign record may hold."""
-    return value if isinstance(value, int) and value > 0 else 0
 
 
 def _spread(count: int, most: int) -> list[int]:

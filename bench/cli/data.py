@@ -13,6 +13,7 @@ import numpy as np
 
 from bench import datastore, downloads, files, intake, selection
 from bench.cli.common import (
+    NamedPath,
     check_picture,
     complete_names,
     json_option,
@@ -81,7 +82,7 @@ def info(dataset: str, as_json: bool, **flags: Any) -> None:
 
 @command.command("show")
 @dataset_argument
-@click.option("-o", "--output", type=click.Path(path_type=Path), default=Path("grid.png"))
+@click.option("-o", "--output", type=NamedPath(path_type=Path), default=Path("grid.png"))
 @click.option("--split", type=SPLITS, default="train", show_default=True, help="Which images.")
 @click.option("--count", type=click.IntRange(1, 2000), default=40, show_default=True)
 @click.option("--random", "at_random", is_flag=True, help="Any images; else as many of each class.")
@@ -129,12 +130,12 @@ def show(
 @dataset_argument
 @click.option(
     "--pictures",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=NamedPath(path_type=Path, file_okay=False),
     help="Folder for pictures of the worst finds.",
 )
 @click.option(
     "--fix-list",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=NamedPath(path_type=Path, dir_okay=False),
     help="Write the files to leave out, for `bench run --exclude`.",
 )
 @click.option(

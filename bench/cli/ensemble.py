@@ -10,7 +10,7 @@ import click
 
 from bench import comparison, ensembles, leaderboard, members, rankings, stats, tables
 from bench.answers import AnswerBook
-from bench.cli.common import print_json, print_warnings, registry_with_warnings
+from bench.cli.common import NamedPath, print_json, print_warnings, registry_with_warnings
 from bench.cli.fields import ALL_FIELDS, FieldCommand, config_of, field_options
 from bench.combining import WAYS
 from bench.ensembles import VOTES, Built, Recipe
@@ -64,7 +64,7 @@ _DEFAULT_MEMBERS = 5
     "--config",
     "files_given",
     multiple=True,
-    type=click.Path(path_type=Path),
+    type=NamedPath(path_type=Path),
     help="bagging, boosting: experiment file, TOML or YAML; flags override it.",
 )
 @field_options(*(name for name in ALL_FIELDS if name not in ("seeds", "resample")))

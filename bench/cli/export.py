@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from bench.cli.common import (
+    NamedPath,
     json_option,
     print_json,
     print_warnings,
@@ -28,7 +29,7 @@ EXTRA = ("onnx", "onnxscript", "onnxruntime")
 @click.option(
     "-o",
     "--output",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=NamedPath(path_type=Path, dir_okay=False),
     required=True,
     metavar="FILE",
     help="Ends in .safetensors (weights) or .onnx (a graph that needs no bench).",

@@ -11,6 +11,7 @@ import click
 from bench import comparison, latex, leaderboard, rankings, rows, scoring, tables
 from bench.answers import AnswerBook
 from bench.cli.common import (
+    NamedPath,
     complete_names,
     print_json,
     print_warnings,
@@ -67,7 +68,7 @@ def _complete_sort(ctx: click.Context, param: click.Parameter, incomplete: str) 
 @click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
 @click.option(
     "--figures",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=NamedPath(path_type=Path, file_okay=False),
     metavar="FOLDER",
     help="Draw curves, rankings and searched learning rates into this folder as well, PNG and SVG.",
 )

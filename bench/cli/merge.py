@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from bench import merging, rankings, tables
-from bench.cli.common import json_option, print_json, print_warnings, results_option
+from bench.cli.common import NamedPath, json_option, print_json, print_warnings, results_option
 from bench.store import Store
 
 
@@ -16,7 +16,7 @@ from bench.store import Store
     "sources",
     nargs=-1,
     required=True,
-    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    type=NamedPath(path_type=Path, exists=True, file_okay=False),
     metavar="FOLDER...",
 )
 @results_option

@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from bench.cli.common import (
+    NamedPath,
     json_option,
     print_json,
     print_warnings,
@@ -29,13 +30,13 @@ from bench.text import duration
 @click.option(
     "-o",
     "--output",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=NamedPath(path_type=Path, dir_okay=False),
     metavar="FILE",
     help="Write the table (CSV) here instead of printing it.",
 )
 @click.option(
     "--sheet",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=NamedPath(path_type=Path, dir_okay=False),
     metavar="FILE",
     help=f"Draw a contact sheet as well, of {SHEET_IMAGES} images at most: .png, .jpg or .webp.",
 )

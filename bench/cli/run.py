@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from bench import api, files
-from bench.cli.common import print_json, registry_with_warnings
+from bench.cli.common import NamedPath, print_json, registry_with_warnings
 from bench.cli.fields import ALL_FIELDS, FieldCommand, config_of, field_options
 from bench.config import ExperimentConfig, to_toml
 from bench.console import Console
@@ -30,14 +30,14 @@ from bench.tuning.addresses import masked
     "--config",
     "files_given",
     multiple=True,
-    type=click.Path(path_type=Path),
+    type=NamedPath(path_type=Path),
     help="Experiment file, TOML or YAML; flags override it.",
 )
 @field_options(*ALL_FIELDS)
 @click.option("--plan", "only_plan", is_flag=True, help="Show what would be done and stop.")
 @click.option(
     "--save-config",
-    type=click.Path(path_type=Path),
+    type=NamedPath(path_type=Path),
     help="Write what the flags mean as an experiment file.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the leaderboard as JSON.")
@@ -75,7 +75,7 @@ def command(
 
 
 def _print_plan(planned: list[PlannedRun], config: ExperimentConfig, as_json: bool) -> None:
-    disk = sum(run.disk_bytes(config.keep) for run in planned if not run.cached)
+    disk = sum(run.disk_bytes(config.keep, config.pictures) for run in planned if not run.cached)
     if as_json:
         rows = [
             {

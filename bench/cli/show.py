@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,18 +12,29 @@ import click
 from bench import studies
 from bench.answers import AnswerBook
 from bench.cli import class_tables
-from bench.cli.common import json_option, print_columns, print_json, print_warnings, results_option
+from bench.cli.common import (
+    NamedPath,
+    json_option,
+    print_columns,
+    print_json,
+    print_warnings,
+    results_option,
+)
 from bench.cli.curve_tables import Curves, Target
 from bench.curves import parse_target
 from bench.errors import UnknownNameError, UsageError
 from bench.leaderboard import circumstances_of
 from bench.protocol import is_in_use
 from bench.records import RunRecord, RunStatus, canonical
+from bench.report.facts import measured, spoken
+from bench.specs import Answers
 from bench.store import Store
 from bench.studies import StudyRecord
-from bench.text import byte_size, duration, listing, one_line
+from bench.text import listing, one_line
 
 LOG_LINES = 20
+PICTURES = "pictures"
+"""The folder of pictures that no other is named for."""
 WIDTH = 100
 """Characters of a line of settings."""
 
@@ -44,10 +54,15 @@ WIDTH = 100
     help="Of a run: which predictions the table of classes is made from; test where there are any.",
 )
 @click.option(
+    "--plot",
     "--figures",
-    type=click.Path(path_type=Path, file_okay=False),
-    metavar="FOLDER",
-    help="Of a study: draw its trials and params into this folder as well, PNG and SVG.",
+    "figures",
+    is_flag=False,
+    flag_value=PICTURES,
+    type=NamedPath(path_type=Path, file_okay=False),
+    metavar="[FOLDER]",
+    help="Draw it as well, PNG and SVG, into this folder, by default `pictures` here: of a run its "
+    "curves, what it said of the split and its worst mistakes; of a study its trials and params.",
 )
 @results_option
 @json_option
@@ -69,11 +84,9 @@ def command(
     study = _matching(found, name)
     store = Store(results)
     if study is None:
-        if figures is not None:
-            raise UsageError("`--figures` is for studies; of runs, see `bench leaderboard`")
         record = _run(store, name, bool(found))
         print_warnings([*warnings, *store.warnings])
-        _show_run(store, record, wanted, split, as_json=as_json)
+        _show_run(store, record, wanted, split, figures, as_json=as_json)
         return
     if wanted or split:
         option = "--target" if wanted else "--split"
@@ -140,6 +153,7 @@ def _show_run(
     record: RunRecord,
     wanted: Sequence[Target],
     split: str | None,
+    pictures: Path | None,
     *,
     as_json: bool,
 ) -> None:
@@ -155,7 +169,21 @@ def _show_run(
         print_json(
             {**record.to_dict(), **curves.to_dict(wanted), "classes": classes, "files": files}
         )
-        return
+    else:
+        _print_run(store, record, curves, wanted, answers, split)
+    if pictures is not None:
+        _draw_run(store, record, answers, split, pictures)
+
+
+def _print_run(
+    store: Store,
+    record: RunRecord,
+    curves: Curves,
+    wanted: Sequence[Target],
+    answers: Answers | None,
+    split: str,
+) -> None:
+    folder = store.folder(record.id)
     _print_record(record, store)
     if answers is not None:
         class_tables.print_classes(answers, split)
@@ -170,6 +198,30 @@ def _show_run(
         click.echo(f"\nlast lines of {log}")
         for line in text.splitlines()[-LOG_LINES:]:
             click.echo(f"  {one_line(line)}")
+
+
+def _draw_run(
+    store: Store, record: RunRecord, answers: Answers | None, split: str, folder: Path
+) -> None:
+    """Draw what there is of a run, and say what there is not."""
+    from bench import figures
+
+    names = []
+    for path in figures.write_run(record, store, answers, split, folder):
+        click.echo(f"drew `{path}`", err=True)  # on stderr, since stdout may be JSON
+        names.append(path.name)
+    lacking = []
+    if not any("-loss." in name for name in names):
+        lacking.append("curves")
+    if answers is None:
+        lacking.append(f"{split} predictions")
+    elif answers.probabilities is None:
+        lacking.append("probabilities, so no ROC curves and the like")
+    mistaken = answers is not None and not answers.right.all()
+    if mistaken and not any(name.endswith("-mistakes.png") for name in names):
+        lacking.append("pictures of its mistakes")
+    if lacking:
+        click.echo(f"not drawn: it has no {'; no '.join(lacking)}", err=True)
 
 
 def _other_seeds(store: Store, record: RunRecord) -> list[Path]:
@@ -209,7 +261,7 @@ def _print_record(record: RunRecord, store: Store) -> None:
         rows += _wrapped(split, _numbers(metrics))
     told = {name: value for name, value in record.environment.items() if name != "ensemble"}
     for part in (record.timing, record.profile, told if spec.members else record.environment):
-        rows += [_measured(name, value) for name, value in part.items()]
+        rows += [measured(name, value) for name, value in part.items()]
     rows += [("started", record.started_at), ("finished", record.finished_at)]
     print_columns(("", ""), rows)
 
@@ -224,10 +276,10 @@ def _members(record: RunRecord, store: Store) -> list[tuple[str, str]]:
     for run in record.spec.members:
         member = store.read(run)
         who = member.spec.label if member else "no longer there"
-        weight = f", weight {_value(weights[run])}" if run in weights else ""
+        weight = f", weight {spoken(weights[run])}" if run in weights else ""
         rows.append(("member", f"{run} {who}{weight}"))
     rest = {name: value for name, value in known.items() if name != "weights" and value != ""}
-    return rows + [_measured(name, value) for name, value in rest.items()]
+    return rows + [measured(name, value) for name, value in rest.items()]
 
 
 def _wrapped(name: str, text: str) -> list[tuple[str, str]]:
@@ -238,41 +290,4 @@ def _wrapped(name: str, text: str) -> list[tuple[str, str]]:
 
 def _numbers(metrics: Any) -> str:
     plain = {name: value for name, value in metrics.items() if not isinstance(value, dict)}
-    return ", ".join(f"{name} {_value(value)}" for name, value in plain.items())
-
-
-def _measured(name: str, value: Any) -> tuple[str, str]:
-    """Return a field's name in words and its value in the unit that the name ends with."""
-    words = name.replace("_", " ")
-    number = not isinstance(value, bool) and isinstance(value, int | float)
-    sensible = number and math.isfinite(value) and value >= 0
-    for unit, text in _UNITS.items():
-        if name.endswith(f"_{unit}"):
-            # "train" alone would look like a split beside val and test.
-            words = words if unit == "seconds" else words.removesuffix(f" {unit}")
-            return words, text(value) if sensible else _value(value)
-    return words, _value(value)
-
-
-def _value(value: Any) -> str:
-    if isinstance(value, bool) or value is None:
-        return {True: "yes", False: "no", None: "–"}[value]
-    if isinstance(value, float):
-        if not math.isfinite(value):
-            return "–"
-        return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
-    if isinstance(value, int):
-        return f"{value:,}"
-    if isinstance(value, dict):
-        return ", ".join(f"{name} {_value(item)}" for name, item in value.items())
-    if isinstance(value, list):
-        return ", ".join(_value(item) for item in value) or "none"
-    return str(value)
-
-
-_UNITS: dict[str, Callable[[float], str]] = {
-    "seconds": duration,
-    "bytes": byte_size,
-    "ms": lambda milliseconds: f"{milliseconds:.3g} ms",
-}
-"""The endings of fields that hold a quantity, and how it is printed."""
+    return ", ".join(f"{name} {spoken(value)}" for name, value in plain.items())

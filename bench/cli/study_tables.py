@@ -8,8 +8,8 @@ from typing import Any
 import click
 
 from bench import study_series
-from bench.studies import StudyRecord, TrialRecord, TrialState
-from bench.study_series import StudyView, spoken
+from bench.studies import StudyRecord, TrialRecord
+from bench.study_series import StudyView, spoken, spoken_value, trials_of
 from bench.text import duration, one_line
 
 MOST_TRIALS = 12
@@ -87,14 +87,6 @@ def print_list(found: Sequence[StudyRecord], *, as_json: bool) -> None:
     print_columns(("study", "name", *label, "sampler", "trials", "state", "best val"), rows)
 
 
-def trials_of(study: StudyRecord) -> str:
-    """Return how many trials there are and what became of them: `9 trials (3 pruned)`."""
-    others = [state for state in TrialState if state is not TrialState.COMPLETE]
-    parts = [f"{study.count(state)} {state}" for state in others if study.count(state)]
-    count = f"{len(study.trials)} trial{'s' * (len(study.trials) != 1)}"
-    return f"{count} ({', '.join(parts)})" if parts else count
-
-
 def _header(view: StudyView) -> list[tuple[str, str]]:
     study = view.study
     state = "over" if study.over else "under way, or interrupted"
@@ -152,10 +144,13 @@ def _print_trials(view: StudyView) -> None:
 def _values(view: StudyView, trial: TrialRecord) -> list[str]:
     """Return the value of each objective, where one is known."""
     if len(trial.objectives) == len(view.study.objectives):
-        return [_value(value) for value in trial.objectives]
+        return [spoken_value(value) for value in trial.objectives]
     main = study_series.main_objective(view.study)
     known = view.values.get(trial.number)
-    return [_value(known if place == main else None) for place in range(len(view.study.objectives))]
+    return [
+        spoken_value(known if place == main else None)
+        for place in range(len(view.study.objectives))
+    ]
 
 
 def _params(trial: TrialRecord) -> str:
@@ -187,7 +182,7 @@ def _print_history(view: StudyView) -> None:
         f", the last {len(shown)} of {len(steps)} improvements" if len(shown) < len(steps) else ""
     )
     _say(f"best so far: {view.label}{note}", apart=True)
-    rows = [("trial", "best"), *((str(number), _value(best)) for number, best in shown)]
+    rows = [("trial", "best"), *((str(number), spoken_value(best)) for number, best in shown)]
     _print_table(rows)
 
 
@@ -209,7 +204,13 @@ def _print_expected(view: StudyView) -> None:
     rows = [("k", view.label, "95 % band")]
     for k in _round_numbers(len(expected.curve)):
         each = expected.curve[k - 1]
-        rows.append((str(k), _value(each.mean), f"{_value(each.low)} to {_value(each.high)}"))
+        rows.append(
+            (
+                str(k),
+                spoken_value(each.mean),
+                f"{spoken_value(each.low)} to {spoken_value(each.high)}",
+            )
+        )
     _print_table(rows)
 
 
@@ -244,7 +245,7 @@ def _print_winner(view: StudyView) -> None:
         return
     what = "winner" if view.study.best else "best so far"
     known = view.values.get(winner.number)
-    _say(f"{what}: trial {winner.number}, {view.label} {_value(known)}", apart=True)
+    _say(f"{what}: trial {winner.number}, {view.label} {spoken_value(known)}", apart=True)
     usual: Mapping[str, Any] = default.params if default else {}
     rows = [("param", what, "default")]
     for name in view.study.space:
@@ -254,7 +255,7 @@ def _print_winner(view: StudyView) -> None:
         rows.append((name, chosen, common))
     _print_table(rows, left=3)
     if default and default.number in view.values and winner.number != 0:
-        click.echo(f"  the defaults came to {_value(view.values[default.number])}")
+        click.echo(f"  the defaults came to {spoken_value(view.values[default.number])}")
 
 
 def _print_outcome(view: StudyView) -> None:
@@ -266,15 +267,6 @@ def _print_outcome(view: StudyView) -> None:
     for number, runs in zip(study.best, study.finals, strict=False):
         if runs:
             _say(f"final runs of trial {number}: {', '.join(runs)}")
-
-
-def _value(value: Any) -> str:
-    number = study_series.number_of(value)
-    if number is None:
-        return "–"
-    if number.is_integer() and abs(number) >= 100:
-        return f"{number:,.0f}"
-    return f"{number:.4f}" if 1e-3 <= abs(number) < 100 or number == 0 else f"{number:.4g}"
 
 
 def _say(text: str, *, apart: bool = False) -> None:

@@ -23,7 +23,7 @@ from bench.records import Purpose, RunSpec
 from bench.registry import Offer
 from bench.selection import Selection, Subset
 from bench.specs import ImageKind, Model, Preprocessing
-from bench.stored import StoredDataset
+from bench.stored import Images, StoredDataset
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,7 @@ class RunData:
         batch_size: at most the number of training images.
         counts: items by split, also in a rehearsal; test among them where the run is to see it.
         origins: how each of these splits was chosen, for the record.
+        held_in: the stored split that holds each of them, or `all`.
         lacking: how many classes such a split has no image of, where it lacks any.
         class_counts: training images of each class, also in a rehearsal.
     """
@@ -53,6 +54,7 @@ class RunData:
     batch_size: int
     counts: dict[str, int]
     origins: dict[str, str]
+    held_in: dict[str, str]
     lacking: dict[str, int]
     class_counts: list[int]
 
@@ -136,6 +138,7 @@ def place(
         batch_size=batch_size,
         counts={split: len(subset) for split, subset in splits.items()},
         origins={split: subset.origin for split, subset in splits.items()},
+        held_in={split: subset.split for split, subset in splits.items()},
         lacking={
             split: lacking
             for split, subset in splits.items()
@@ -151,12 +154,27 @@ def open_test(spec: RunSpec, data: RunData, device: str, where: str) -> pipeline
     Raises:
         DataError: the run is none that may see it.
     """
-    if spec.purpose is not Purpose.FINAL or spec.until is not None:
-        what = f"{spec.purpose} run" + ("" if spec.until is None else " that pauses")
-        raise DataError(f"the test split stays shut for a {what}; only a final run may see it")
+    _check_final(spec)
     seen = view(spec, where)
     as_train = (data.size, data.statistics, device, data.train.memory_format)
     return _batches(spec, seen, seen.chosen.test, *as_train)
+
+
+def stored_test(spec: RunSpec, data: RunData) -> Images:
+    """Return the images that the items of the test split are places in, as they are stored.
+
+    Raises:
+        DataError: the run is none that may see them.
+    """
+    _check_final(spec)
+    return data.stored.images(data.held_in["test"])
+
+
+def _check_final(spec: RunSpec) -> None:
+    """Raise DataError unless a run is one that may see the test split, once it has ended."""
+    if spec.purpose is not Purpose.FINAL or spec.until is not None:
+        what = f"{spec.purpose} run" + ("" if spec.until is None else " that pauses")
+        raise DataError(f"the test split stays shut for a {what}; only a final run may see it")
 
 
 def image_kind(protocol: Mapping[str, Any], channels: int) -> ImageKind:

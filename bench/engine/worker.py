@@ -20,8 +20,16 @@ import numpy as np
 import torch
 import torch._dynamo  # torch's optimizers import it at first use; here a warm server pays for it
 
-from bench import datastore, downloads, intake
-from bench.engine import artifacts, evaluation, interruption, launching, memory, profiling
+from bench import census, datastore, downloads, intake
+from bench.engine import (
+    artifacts,
+    evaluation,
+    interruption,
+    launching,
+    memory,
+    picturing,
+    profiling,
+)
 from bench.engine import device as devices
 from bench.engine.attempt import Attempt
 from bench.engine.checkpoint import Checkpoints
@@ -137,6 +145,20 @@ def _prepare(payload: dict[str, Any], emit: Emit) -> dict[str, Any]:
     return {"dataset": datastore.describe(stored), "notes": notes}
 
 
+def _describe(payload: dict[str, Any], emit: Emit) -> dict[str, Any]:
+    spec = RunSpec.from_dict(payload["spec"])
+    results = Path(payload["results"])
+    census.describe(spec, offer_of(spec, "dataset"), results, samples=payload["samples"])
+    return {}
+
+
+def _check(payload: dict[str, Any], emit: Emit) -> dict[str, Any]:
+    spec = RunSpec.from_dict(payload["spec"])
+    with downloads.offline(payload["offline"]):
+        census.check(spec, offer_of(spec, "dataset"), Path(payload["results"]))
+    return {}
+
+
 def _rehearse(payload: dict[str, Any], emit: Emit) -> dict[str, Any]:
     with downloads.offline(payload["offline"]):
         return rehearse(RunSpec.from_dict(payload["spec"]), payload["workers"])
@@ -212,6 +234,11 @@ def _carry_out(
     if payload["keep"] != "none" and state is None:
         artifacts.save_weights(job.model, folder / "model.safetensors")
     clock.mark("saving_seconds")
+    lacking = ""
+    if payload["pictures"] != "none" and "test" in said:
+        # Last of what belongs to the result, which is saved: it cannot change any more.
+        lacking = picturing.keep(spec, setup, said["test"], folder)
+        clock.mark("pictures_seconds")
     if state is not None:
         # Last, so that of what this part of the run has cost nothing but this is forgotten: the
         # cost of the next part is the difference between their times.
@@ -221,7 +248,10 @@ def _carry_out(
         "metrics": metrics,
         "timing": attempt.timing(),
         "profile": profile,
-        "environment": _environment(spec, setup, payload["workers"], threshold),
+        "environment": {
+            **_environment(spec, setup, payload["workers"], threshold),
+            **({"pictures_error": lacking} if lacking else {}),
+        },
     }
 
 
@@ -366,6 +396,8 @@ def _is_log_loss(job: Training, data: RunData) -> bool:
 _JOBS: dict[JobKind, Callable[[dict[str, Any], Emit], dict[str, Any]]] = {
     JobKind.HELLO: _hello,
     JobKind.PREPARE: _prepare,
+    JobKind.DESCRIBE: _describe,
+    JobKind.CHECK: _check,
     JobKind.REHEARSE: _rehearse,
     JobKind.RUN: _run,
     JobKind.PREDICT: predicting.perform,

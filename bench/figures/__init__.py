@@ -1,7 +1,7 @@
-"""Panels and studies drawn with matplotlib: curves, rankings, and what tuning has found.
+"""Panels, studies and charts drawn with matplotlib.
 
-Drawing takes panels or views and returns a `matplotlib.figure.Figure`; it neither reads records nor
-touches pyplot. Names are drawn letter by letter, whatever stands in them, and the reader's own
+Drawing takes panels, views or charts and returns a `matplotlib.figure.Figure`; it does not touch
+pyplot. Names are drawn letter by letter, whatever stands in them, and the reader's own
 matplotlib settings change nothing.
 """
 
@@ -10,11 +10,14 @@ from __future__ import annotations
 import io
 import re
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench import files, study_series
+from bench.charts import Chart
+from bench.figures import reports, runs
+from bench.figures.charts import draw_chart
 from bench.figures.choice import COLORS, MARKERS, MOST_CURVES
 from bench.figures.curves import draw_curves
 from bench.figures.looks import DPI, LONGEST_LABEL, style
@@ -24,8 +27,12 @@ from bench.figures.rates import draw_rates
 from bench.figures.standings import draw_standings
 from bench.figures.tuning import draw_expected, draw_front, draw_history, draw_importances
 from bench.rate_series import RateSheet
+from bench.records import RunRecord
+from bench.report.content import Content
 from bench.series import Sheet
+from bench.specs import Answers
 from bench.standings import Standings
+from bench.store import Store
 from bench.study_series import StudyView
 
 if TYPE_CHECKING:
@@ -36,6 +43,7 @@ __all__ = [
     "LONGEST_LABEL",
     "MARKERS",
     "MOST_CURVES",
+    "draw_chart",
     "draw_curves",
     "draw_expected",
     "draw_front",
@@ -48,7 +56,10 @@ __all__ = [
     "draw_standings",
     "render",
     "write",
+    "write_charts",
     "write_rates",
+    "write_report",
+    "write_run",
     "write_standings",
     "write_study",
 ]
@@ -115,6 +126,69 @@ def write_standings(found: Sequence[Standings], folder: Path) -> list[Path]:
         name = f"{len(standings.datasets)}-datasets-{standings.metric}"
         written += _write_all({"mean-ranks": draw_standings(standings)}, name, folder)
     return written
+
+
+def write_charts(charts: Iterable[tuple[str, Chart]], folder: Path) -> list[Path]:
+    """Draw charts; return the files, PNG and SVG.
+
+    Args:
+        charts: each with the name of its files, which may be any text.
+        folder: for the files.
+
+    Raises:
+        StoreError: the folder cannot be written.
+    """
+    return [*_written(charts, folder)]
+
+
+def write_report(content: Content, folder: Path) -> Iterator[Path]:
+    """Draw all charts of a report and the ranking of each block; yield each file once it is there.
+
+    Raises:
+        StoreError: the folder cannot be written.
+    """
+    yield from _written(reports.charts_of(content), folder)
+
+
+def write_run(
+    record: RunRecord, store: Store, answers: Answers | None, split: str, folder: Path
+) -> Iterator[Path]:
+    """Draw what there is of a run; yield each file once it is there.
+
+    These are PNG and SVG of its curves and of what it said of a split, and one PNG of its worst
+    mistakes.
+
+    Args:
+        record: of the run.
+        store: has what it has left.
+        answers: what it said of the split; None where it cannot be read.
+        split: `val` or `test`.
+        folder: for the files.
+
+    Raises:
+        StoreError: the folder cannot be written.
+    """
+    (name,) = _file_names([f"{record.spec.label}-{record.id}"])
+    charts = runs.charts_of(record, store, answers, split)
+    yield from _written(((f"{name}-{what}", chart) for what, chart in charts), folder)
+    sheet = runs.mistakes_of(record, store, answers, split) if answers is not None else None
+    if sheet is not None:
+        path = folder / f"{name}-{split}-mistakes.png"
+        buffer = io.BytesIO()
+        sheet.save(buffer, "PNG")
+        files.write_bytes(path, buffer.getvalue())
+        yield path
+
+
+def _written(charts: Iterable[tuple[str, Chart]], folder: Path) -> Iterator[Path]:
+    known = [*charts]
+    names = _file_names([name for name, _ in known])
+    for name, (_, chart) in zip(names, known, strict=True):
+        figure = draw_chart(chart)
+        for ending in ("png", "svg"):
+            path = folder / f"{name}.{ending}"
+            files.write_bytes(path, render(figure, ending))
+            yield path
 
 
 def _write_all(figures: Mapping[str, Figure], name: str, folder: Path) -> list[Path]:

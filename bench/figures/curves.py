@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from bench import series
+from bench.charts.scales import has_peaks
 from bench.figures.choice import best_panels, left_out, styles_of, with_curves
 from bench.figures.looks import (
     FAINT,
@@ -25,9 +26,6 @@ from bench.series import Method, Panel, Sheet
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure, SubFigure
-
-LOG_RATIO = 20.0
-"""The loss is drawn on a logarithmic axis where its largest value is more times the median."""
 
 
 def draw_curves(sheet: Sheet) -> Figure:
@@ -58,7 +56,7 @@ def draw_curves(sheet: Sheet) -> Figure:
             pairs = [*zip(*grid, strict=True)]
         else:
             pairs = [top.subplots(1, 2)]
-        logarithmic = _wants_logarithm([*_losses(drawn)])
+        logarithmic = has_peaks(_losses(drawn))
         for pair, panel, methods in zip(pairs, panels, drawn, strict=True):
             _draw_panel(pair, panel, methods, styles, logarithmic=logarithmic)
             pair[0].set_title("\n".join(wrapped([panel.title], width / len(panels), 10.0)))
@@ -199,11 +197,6 @@ def _losses(drawn: Sequence[Sequence[Method]]) -> Iterator[float]:
         for each in (each for trace in method.traces for each in trace.epochs):
             yield each.train_loss
             yield each.val_loss
-
-
-def _wants_logarithm(losses: Sequence[float]) -> bool:
-    ordered = sorted(losses)
-    return ordered[0] > 0 and ordered[-1] > LOG_RATIO * ordered[len(ordered) // 2]
 
 
 def _scale_by_logarithm(axes: Axes) -> None:

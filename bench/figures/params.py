@@ -21,7 +21,8 @@ from bench.figures.looks import (
     wrapped,
     write_notes,
 )
-from bench.figures.tuning import STATES, VERMILLION, cut_note, headline, value_range
+from bench.figures.tuning import STATES, VERMILLION, headline
+from bench.report.study_charts import cut_note, value_range
 from bench.studies import TrialRecord, TrialState
 from bench.study_series import Axis, StudyView
 from bench.text import one_line

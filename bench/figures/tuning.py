@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from bench import study_series
@@ -19,6 +19,7 @@ from bench.figures.looks import (
     wrapped,
     write_notes,
 )
+from bench.report.study_charts import cut_note, value_range
 from bench.studies import Objective, TrialState
 from bench.study_series import StudyView
 from bench.text import one_line
@@ -31,8 +32,6 @@ WIDTH = 10.0
 BLUE, VERMILLION, GREEN = COLORS[0], COLORS[1], COLORS[2]
 MOST_BARS = 25
 """Params whose importance is drawn; the largest ones."""
-CUT = 4.0
-"""Values that fall short of the median by more times what the best is above it are off the axis."""
 STATES: dict[TrialState, dict[str, Any]] = {
     TrialState.COMPLETE: {"marker": "o", "color": BLUE},
     TrialState.PRUNED: {"marker": "X", "color": FAINT},
@@ -243,27 +242,6 @@ def _number_points(axes: Axes, points: Sequence[tuple[tuple[float, float], int]]
             )
 
 
-def value_range(view: StudyView, states: Collection[TrialState]) -> tuple[float, float, int]:
-    """Return between which values trials of these states are drawn, and how many are worse.
-
-    One value that is far from all others would leave no room to tell them apart.
-    """
-    sign = 1 if view.objective.maximize else -1
-    values = sorted(
-        sign * view.values[trial.number]
-        for trial in view.study.trials
-        if trial.state in states and trial.number in view.values
-    )
-    if not values:
-        return 0.0, 1.0, 0
-    best, median = values[-1], values[len(values) // 2]
-    edge = median - CUT * (best - median)
-    if best == median or edge <= values[0]:
-        edge = values[0]
-    ends = sorted((sign * edge, sign * best))
-    return ends[0], ends[1], sum(value < edge for value in values)
-
-
 def _single(view: StudyView, notes: Sequence[str]) -> tuple[Figure, Axes, SubFigure]:
     """Return a figure with one pair of axes, and the part for its legend."""
     lines = wrapped(notes, WIDTH, 8.0)
@@ -303,12 +281,6 @@ def _state_notes(view: StudyView, cut: int) -> list[str]:
     if cut:
         notes.append(cut_note(cut))
     return [" ".join(notes)] if notes else []
-
-
-def cut_note(cut: int) -> str:
-    """Return what is said of trials that are worse than the axis reaches."""
-    which = "1 trial stands" if cut == 1 else f"{cut} trials stand"
-    return f"{which} at the edge and scored worse than that."
 
 
 def _front_notes(view: StudyView) -> list[str]:

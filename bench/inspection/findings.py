@@ -16,18 +16,15 @@ import numpy as np
 from bench.contact_sheet import contact_sheet
 from bench.decoding import Pixels, fit, scaled_size
 from bench.errors import BenchError, StoreError
+from bench.inspection import telling
 from bench.inspection.items import Item
 from bench.inspection.matching import Group, find_groups
 from bench.inspection.scanning import Scan, scan
 from bench.inspection.warnings import Finding, find_warnings
 from bench.intake import Progress
 from bench.specs import Splits, Task
-from bench.text import listing, one_line
 
 Kind = Literal["exact", "near"]
-
-EXAMPLES = 3
-"""How many examples a line of the summary names."""
 
 _SHEET_CELL = 256
 _NAME_LENGTH = 36
@@ -147,38 +144,7 @@ class Inspection:
         Duplicates are counted here unless they stand among conflicts and leaks already. A warning
         that is about all images names none of them.
         """
-        text = self.scan.label_text
-        above = {pair.b.name for pair in (*self.conflicts, *self.leaks)}
-        others = [pair for pair in self.duplicates if pair.b.name not in above]
-        other = "other " if above else ""
-        rows = [
-            ("unreadable", [f"`{item.name}` {item.why}" for item in self.unreadable]),
-            (
-                "conflicting labels",
-                [
-                    f"`{p.a.name}` ({text(p.a) or 'none'}) and `{p.b.name}` ({text(p.b) or 'none'})"
-                    for p in self.conflicts
-                ],
-            ),
-            (
-                "leaks between splits",
-                [
-                    f"`{p.a.name}` ({p.a.split}) and `{p.b.name}` ({p.b.split}), {p.kind}"
-                    for p in self.leaks
-                ],
-            ),
-            (f"{other}exact duplicates", [_both(p) for p in others if p.kind == "exact"]),
-            (f"{other}near duplicates", [_both(p) for p in others if p.kind == "near"]),
-        ]
-        found = [(name, len(examples), examples[:EXAMPLES]) for name, examples in rows if examples]
-        for warning in self.warnings:
-            named = warning.examples if warning.count < len(self.scan.items) else ()
-            examples = [_first(named)] if named else []
-            found.append((f"warning: {warning.message}", warning.count, examples))
-        return [
-            (one_line(name), count, [one_line(example, 2000) for example in examples])
-            for name, count, examples in found
-        ]
+        return telling.rows(self.to_dict(), {item.name: item.split for item in self.scan.items})
 
     def fix_list(self) -> list[str]:
         """Return the names of items to leave out; without them the dataset is not broken.
@@ -318,14 +284,6 @@ def inspect(
 
 def _plain(pair: Pair) -> dict[str, str]:
     return {"a": pair.a.name, "b": pair.b.name, "kind": pair.kind}
-
-
-def _both(pair: Pair) -> str:
-    return f"`{pair.a.name}` and `{pair.b.name}`"
-
-
-def _first(names: Sequence[str]) -> str:
-    return listing(names[:EXAMPLES]) + (", …" if len(names) > EXAMPLES else "")
 
 
 def _of_them(count: int, total: int, what: str) -> str:

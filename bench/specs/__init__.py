@@ -20,6 +20,7 @@ from bench.specs.data import (
 from bench.specs.execution import Executor, ExecutorSession
 from bench.specs.metrics import Answers, Metric
 from bench.specs.models import Model, ModelHints, Origin, Preprocessing, Weights
+from bench.specs.reports import Report
 from bench.specs.training import Augmentation, Loss, Optimizer, Schedule
 
 __all__ = [
@@ -42,6 +43,7 @@ __all__ = [
     "Optimizer",
     "Origin",
     "Preprocessing",
+    "Report",
     "Schedule",
     "Splits",
     "Task",
@@ -52,7 +54,7 @@ KINDS: dict[str, type[Component]] = {
     spec.kind: spec
     for spec in (
         *(Dataset, Model, Weights, Optimizer, Schedule, Loss, Augmentation),
-        *(Metric, Executor),
+        *(Metric, Executor, Report),
     )
 }
 """Every kind of component, in the order in which listings show them."""

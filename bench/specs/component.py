@@ -62,7 +62,7 @@ class Component:
         """Return this source with what stands after its colon as the default of `path`."""
         path = self.address(text)  # type: ignore[attr-defined]
         # What people call it: the last part of a path or an address, its checksum left out.
-        short = text.partition("#")[0].rstrip("/").rpartition("/")[2] or text
+        short = re.sub("#sha256=.*", "", text).rstrip("/").rpartition("/")[2] or text
         factories = {name: getattr(self, name) for name in self.addressed}
         bound: dict[str, Any] = {
             name: functools.partial(factory, path=path)

@@ -182,6 +182,8 @@ def largest_p(a: Sequence[float], b: Sequence[float], n: int) -> float:
         wrong = [round(n * (1 - float(each[0]))) for each in (first, second)]
         only_a, only_b = min(wrong[1], n - wrong[0]), min(wrong[0], n - wrong[1])
         return min(1.0, 2 * binomial_cdf(min(only_a, only_b), only_a + only_b))
+    if n < 2:
+        return 1.0  # of the noise of a single item nothing is known
     estimate = float(first.mean() - second.mean())
     items = max(0.0, 2 - float(first.mean() + second.mean()) - estimate**2) / (n - 1)
     return t_tails(freedom, estimate / math.sqrt(variance + items))

@@ -106,9 +106,8 @@ def _range_quantile(methods: int) -> float:
 def _cliques(mean: npt.NDArray[np.float64], critical: float) -> tuple[tuple[int, ...], ...]:
     """Return the largest sets of methods whose mean ranks lie within the critical difference."""
     order: Sequence[int] = [int(place) for place in np.argsort(mean, kind="stable")]
-    found: list[tuple[int, ...]] = []
-    for start, first in enumerate(order):
-        clique = tuple(each for each in order[start:] if mean[each] - mean[first] <= critical)
-        if len(clique) > 1 and not (found and {*clique} <= {*found[-1]}):
-            found.append(clique)
-    return tuple(found)
+    ordered = mean[order]
+    ends = [int((ordered - first <= critical).sum()) for first in ordered]
+    # Each begins later than the one before: it is a part of that unless it also ends later.
+    longer = [start for start, end in enumerate(ends) if start == 0 or end > ends[start - 1]]
+    return tuple(tuple(order[start : ends[start]]) for start in longer if ends[start] - start > 1)

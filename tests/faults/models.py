@@ -327,7 +327,45 @@ HOSTILE_NAMES = (
     "@SUM(1)"[1:],
     "100% & #1 {x}~^\\",
 )
+
+
+def never_explained(num_classes: int, input_shape: Shape, *, how: str = "raises") -> nn.Module:
+    """Convolve, and go wrong when asked for a gradient after training.
+
+    Args:
+        num_classes: number of logits.
+        input_shape: (channels, height, width).
+        how: `raises`, `exits`, `draws` random numbers, or is `changed` by every image.
+    """
+    import torch
+
+    class Shy(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.features = torch.nn.Conv2d(input_shape[0], 4, 3, padding=1)
+            self.head = torch.nn.Linear(4, num_classes)
+            self.register_buffer("seen", torch.zeros(()))
+
+        def forward(self, images: Tensor) -> Tensor:
+            if torch.is_grad_enabled() and not self.training:
+                if how == "raises":
+                    raise RuntimeError("<b>no $gradient$</b>")
+                if how == "exits":
+                    raise SystemExit(3)
+                if how == "draws":
+                    torch.rand(3)
+                if how == "changed":
+                    self.seen += len(images)
+                    with torch.no_grad():
+                        self.head.weight.zero_()
+            logits: Tensor = self.head(self.features(images).relu().mean((2, 3)))
+            return logits
+
+    return Shy()
+
+
 BUILDS = {
+    "never-explained": never_explained,
     "tiny": tiny,
     "segfaults": segfaults,
     "exits": exits,

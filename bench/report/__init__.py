@@ -1,0 +1,1 @@
+"""What a report tells: prepared from a results folder as plain data, written by any format."""
