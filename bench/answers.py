@@ -107,7 +107,7 @@ class AnswerBook:
             self.unusable[record.id] = f"lacks an array: {one_line(str(error.args[0]))}"
             return None
         except Exception as error:  # zip, zlib and npy each have ways of their own
-            why = (isinstance(error, OSError) and error.strerror) or "is it cut or damaged?"
+            why = (isinstance(error, OSError) and error.strerror) or "it may be cut or damaged"
             self.unusable[record.id] = f"cannot be read: {why}"
             return None
         why = _mismatch(answers, record, split)

@@ -133,13 +133,11 @@ def test_rows_whose_predictions_are_torn_have_a_dash_and_two_lines_why(
 ) -> None:
     for record in store.records():
         if record.spec.model.name == "twice":
-            torn = store.folder(record.id) / "predictions.npz"
-            torn.write_bytes(b"PK\x03\x04 torn")
+            (store.folder(record.id) / "predictions.npz").write_bytes(b"PK\x03\x04 torn")
     done = cli("leaderboard", "--results", store.root, "--metrics", "ece", "--sort", "ece")
     assert done.code == 0
     [named, warning] = done.err.strip().splitlines()
-    assert str(torn) in named
-    assert "cannot be read" in named
+    assert "predictions.npz` cannot be read" in named
     assert warning.startswith("warning: no `ece` of runs ")
     assert "no test predictions that can be read" in warning
     rows = [line.split() for line in done.out.splitlines()]
