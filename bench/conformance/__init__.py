@@ -1,0 +1,20 @@
+"""The conformance kit: what a component of each kind must do, checked on the component itself.
+
+One file a kind, each a list of rules. The built-in plugins keep to them like anybody's.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+
+from bench.conformance.rules import RULES, Rule
+from bench.specs import KINDS
+
+
+def rules_of(kind: str) -> list[Rule]:
+    """Return the rules of a kind; importing them may import torch."""
+    module = f"{__name__}.{KINDS[kind].plural}"
+    if importlib.util.find_spec(module) is not None:
+        importlib.import_module(module)
+    return list(RULES[kind])
