@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from environments import workshop
 from postgres import postgresql
 
 from bench import api
@@ -22,7 +23,7 @@ from bench.hookspecs import hookimpl
 from bench.records import EpochMetrics, RunRecord, RunSpec
 from bench.registry import load_registry
 
-__all__ = ["postgresql"]  # a fixture for whoever asks
+__all__ = ["postgresql", "workshop"]  # fixtures for whoever asks
 
 _FOLDER = pytest.StashKey[Path]()
 
