@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import sys
 from typing import Any
 
 import click
 
+from bench.cli.lazy import LazyGroup
 from bench.errors import BenchError
 
 # name -> (module, one-line help): help and completion need neither.
@@ -35,7 +35,10 @@ COMMANDS = {
     ),
     "why": ("bench.cli.why", "Say why a run would or would not be reused."),
     "clean": ("bench.cli.clean", "Remove stored datasets that can be made again."),
-    "plugins": ("bench.cli.plugins", "List plugins, and why one could not be loaded."),
+    "plugins": (
+        "bench.cli.plugins",
+        "List plugins, look into them, check them, or begin a new one.",
+    ),
     "doctor": ("bench.cli.doctor", "Check python, torch, GPU, plugins, data and disk."),
     "predict": ("bench.cli.predict", "Say what a run's network sees in images of yours."),
     "export": ("bench.cli.export", "Write a run's network as safetensors or ONNX."),
@@ -47,36 +50,10 @@ DECIDING = ("compare", "ensemble", "predict", "verify")
 """Commands whose exit code says how it went."""
 
 
-class LazyGroup(click.Group):
-    """A group that imports a command's module only when that command is called."""
+class Verbs(LazyGroup):
+    """The top group: the verbs of `bench`."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the names in the order of the table."""
-        return [*COMMANDS]  # `list` may be the submodule of that name here
-
-    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        """Import and return a command."""
-        if name not in COMMANDS:
-            return None
-        command = importlib.import_module(COMMANDS[name][0]).command
-        assert isinstance(command, click.Command)
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the list of commands without importing any."""
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command, or suggest the nearest one."""
-        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
-            from bench.text import did_you_mean
-
-            hint = did_you_mean(args[0], COMMANDS)
-            raise click.UsageError(f"there is no command `{args[0]}`{hint}; see `bench --help`")
-        return super().resolve_command(ctx, args)
+    table = COMMANDS
 
     def invoke(self, ctx: click.Context) -> Any:
         """Call the command; that a reader such as `head` has seen enough is no failure.
@@ -107,7 +84,7 @@ def _print_version(ctx: click.Context, param: click.Parameter, value: bool) -> N
         ctx.exit()
 
 
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 @click.option(
     "--version",

@@ -1,4 +1,4 @@
-"""`bench plugins`: what is installed, and what could not be loaded."""
+"""`bench plugins list`: what is installed, and what could not be loaded."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from bench.specs import KINDS
 from bench.text import duration
 
 
-@click.command("plugins")
+@click.command("list")
 @json_option
 def command(as_json: bool) -> None:
     """List plugins: distribution, version, components, load time, error."""
