@@ -45,6 +45,8 @@ from bench.specs import (
     Schedule,
     Splits,
     Task,
+    Tracker,
+    TrackerSession,
     Weights,
 )
 
@@ -87,6 +89,8 @@ __all__ = [
     "Splits",
     "StoreError",
     "Task",
+    "Tracker",
+    "TrackerSession",
     "UnknownNameError",
     "UsageError",
     "Weights",

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         Optimizer,
         Report,
         Schedule,
+        Tracker,
         Weights,
     )
 
@@ -77,6 +78,11 @@ def register_executors() -> Iterable[Executor]:  # type: ignore[empty-body]
 @hookspec
 def register_reports() -> Iterable[Report]:  # type: ignore[empty-body]
     """Return the formats of reports that this plugin offers."""
+
+
+@hookspec
+def register_trackers() -> Iterable[Tracker]:  # type: ignore[empty-body]
+    """Return the trackers that this plugin offers."""
 
 
 @hookspec

@@ -480,6 +480,7 @@ def test_every_builtin_takes_what_its_kind_is_called_with(builtins: list[Compone
         "weights": (None, (3, 8, 8), ()),
         "metric": (None,),
         "report": (None,),
+        "tracker": (None,),
     }
     for component in builtins:
         signature = inspect.signature(component.factory)
@@ -492,7 +493,7 @@ def test_every_builtin_takes_what_its_kind_is_called_with(builtins: list[Compone
 
 def test_builtins_offer_one_default_of_each_kind_but_the_model(builtins: list[Component]) -> None:
     chosen = [c.kind for c in builtins if c.default and not isinstance(c, bench.Loss)]
-    assert sorted(chosen) == sorted({*KINDS} - {"model", "loss", "weights", "metric"})
+    assert sorted(chosen) == sorted({*KINDS} - {"model", "loss", "weights", "metric", "tracker"})
 
 
 def test_builtins_offer_one_default_loss_for_every_task(builtins: list[Component]) -> None:

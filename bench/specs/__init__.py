@@ -21,6 +21,7 @@ from bench.specs.execution import Executor, ExecutorSession
 from bench.specs.metrics import Answers, Metric
 from bench.specs.models import Model, ModelHints, Origin, Preprocessing, Weights
 from bench.specs.reports import Report
+from bench.specs.tracking import Tracker, TrackerSession
 from bench.specs.training import Augmentation, Loss, Optimizer, Schedule
 
 __all__ = [
@@ -47,6 +48,8 @@ __all__ = [
     "Schedule",
     "Splits",
     "Task",
+    "Tracker",
+    "TrackerSession",
     "Weights",
 ]
 
@@ -54,7 +57,7 @@ KINDS: dict[str, type[Component]] = {
     spec.kind: spec
     for spec in (
         *(Dataset, Model, Weights, Optimizer, Schedule, Loss, Augmentation),
-        *(Metric, Executor, Report),
+        *(Metric, Executor, Report, Tracker),
     )
 }
 """Every kind of component, in the order in which listings show them."""
