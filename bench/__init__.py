@@ -9,51 +9,52 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from bench.errors import (
-    AmbiguousNameError,
-    BenchError,
-    ConfigError,
-    DataError,
-    EnvironmentFailure,
-    PluginError,
-    StoreError,
-    UnknownNameError,
-    UsageError,
-)
-from bench.hookspecs import hookimpl
-from bench.jobs import Job, JobEvent, JobEventKind
-from bench.records import EpochMetrics, RunRecord, RunSpec, RunStatus
-from bench.specs import (
-    SINGLE_LABEL,
-    Answers,
-    Augmentation,
-    Component,
-    Dataset,
-    DatasetHints,
-    Executor,
-    ExecutorSession,
-    Files,
-    ImageKind,
-    Loss,
-    Metric,
-    Model,
-    ModelHints,
-    Optimizer,
-    Origin,
-    Preprocessing,
-    Report,
-    Schedule,
-    Splits,
-    Task,
-    Tracker,
-    TrackerSession,
-    Weights,
-)
-
 if TYPE_CHECKING:
     from bench.api import load_records, run
+    from bench.api_version import API_VERSION
+    from bench.errors import (
+        AmbiguousNameError,
+        BenchError,
+        ConfigError,
+        DataError,
+        EnvironmentFailure,
+        PluginError,
+        StoreError,
+        UnknownNameError,
+        UsageError,
+    )
+    from bench.hookspecs import hookimpl
+    from bench.jobs import Job, JobEvent, JobEventKind
+    from bench.records import EpochMetrics, RunRecord, RunSpec, RunStatus
+    from bench.specs import (
+        SINGLE_LABEL,
+        Answers,
+        Augmentation,
+        Component,
+        Dataset,
+        DatasetHints,
+        Executor,
+        ExecutorSession,
+        Files,
+        ImageKind,
+        Loss,
+        Metric,
+        Model,
+        ModelHints,
+        Optimizer,
+        Origin,
+        Preprocessing,
+        Report,
+        Schedule,
+        Splits,
+        Task,
+        Tracker,
+        TrackerSession,
+        Weights,
+    )
 
 __all__ = [
+    "API_VERSION",
     "SINGLE_LABEL",
     "AmbiguousNameError",
     "Answers",
@@ -99,11 +100,20 @@ __all__ = [
     "run",
 ]
 
-_FROM_API = ("load_records", "run")
+_HOMES = ("errors", "specs", "hookspecs", "api_version", "records", "jobs", "api")
+"""Where the names above are defined; the last imports most."""
 
+if not TYPE_CHECKING:  # else no checker would notice a misspelt name
 
-def __getattr__(name: str) -> Any:
-    """Import what runs and reads only when somebody asks for it."""
-    if name in _FROM_API:
-        return getattr(importlib.import_module("bench.api"), name)
-    raise AttributeError(f"module `bench` has no attribute `{name}`")
+    def __getattr__(name: str) -> Any:
+        """Import what a name stands for when it is asked for: help and completion need none."""
+        if name in __all__:
+            for home in _HOMES:
+                module = importlib.import_module(f"bench.{home}")
+                if name in vars(module):
+                    return globals().setdefault(name, vars(module)[name])
+        # By its full name: `from bench import` would ask here for it again.
+        return importlib.import_module("bench.deprecations").resolve(name)
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import fnmatch
-import importlib.metadata
 import os
 import re
 import sys
@@ -20,13 +19,12 @@ from typing import Any
 
 import pluggy
 
-from bench import hookspecs
+from bench import api_version, deprecations, entry_points, hookspecs
 from bench.errors import AmbiguousNameError, PluginError, UnknownNameError, UsageError
 from bench.records import ComponentRef
 from bench.specs import KINDS, UNFIT_FOR_NAMES, Component, Loss, Metric, Task
 from bench.text import did_you_mean, listing, one_line
 
-GROUP = "bench"
 _GLOB = re.compile(r"[*?\[]")
 HOOKS = tuple(
     name for name, value in vars(hookspecs).items() if hasattr(value, f"{hookspecs.PROJECT}_spec")
@@ -41,6 +39,8 @@ class Plugin:
     Attributes:
         error: why nothing of it is listed, in one line; None where it loaded.
         seconds: what importing it and asking for its components took.
+        api: the version of the plugin API that it declares; None where it does not.
+        deprecations: what of `bench` it uses that goes, in one line each.
     """
 
     name: str
@@ -50,6 +50,8 @@ class Plugin:
     error: str | None = None
     seconds: float = 0.0
     components: list[Component] = field(default_factory=list)
+    api: int | None = None
+    deprecations: list[str] = field(default_factory=list)
 
     @property
     def label(self) -> str:
@@ -94,9 +96,12 @@ class Registry:
         start = time.perf_counter()
         module = None
         try:
-            module = load()
-            self._check_hooks(plugin, module)
-            plugin.components = list(_collect(module))
+            with deprecations.heard(plugin.deprecations):
+                module = load()
+                plugin.api = api_version.declared(module)
+                api_version.check(plugin.api, plugin.distribution)
+                self._check_hooks(plugin, module)
+                plugin.components = list(_collect(module))
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # a plugin may even raise SystemExit at import
@@ -104,7 +109,7 @@ class Registry:
             if module is not None and self.manager.get_plugin(plugin.name) is module:
                 self.manager.unregister(name=plugin.name)
             plugin.components = []
-            plugin.error = one_line(f"{type(error).__name__}: {error}")
+            plugin.error = _reason(plugin, error, imported=module is not None)
         plugin.seconds = time.perf_counter() - start
         for component in plugin.components:
             offer = Offer(component, plugin)
@@ -118,9 +123,20 @@ class Registry:
         self.manager.register(module, name=plugin.name)
         callers = self.manager.get_hookcallers(module) or []
         for caller in callers:
+            try:
+                deprecations.of_hook(caller.name, known=caller.has_spec())
+            except LookupError as error:
+                raise PluginError(str(error)) from None
             if not caller.has_spec():
                 hint = did_you_mean(caller.name, HOOKS)
                 raise PluginError(f"there is no hook `{caller.name}`{hint}")
+
+    def hooks(self, plugin: Plugin) -> list[str]:
+        """Return the names of the hooks that a plugin implements, sorted."""
+        module = self.manager.get_plugin(plugin.name)
+        if plugin.error or module is None:
+            return []
+        return sorted(caller.name for caller in self.manager.get_hookcallers(module) or [])
 
     def offers(self, kind: str) -> list[Offer]:
         """Return everything of a kind, in the order of the plugins."""
@@ -265,19 +281,15 @@ def load_registry() -> Registry:
     registry = Registry()
     only = os.environ.get("BENCH_PLUGINS")
     wanted = None if only is None else {name.strip() for name in only.split(",") if name.strip()}
-    points = sorted(
-        importlib.metadata.entry_points(group=GROUP),
-        key=lambda point: (point.dist.name if point.dist else "", point.name),
-    )
     with stdout_to_stderr():
-        for point in points:
+        for point in entry_points.find(entry_points.PLUGINS):
             if wanted is not None and point.name not in wanted:
                 continue
             plugin = Plugin(
                 name=point.name,
-                distribution=point.dist.name if point.dist else "unknown",
-                version=point.dist.version if point.dist else "unknown",
-                module=point.value,
+                distribution=point.distribution,
+                version=point.version,
+                module=point.target,
             )
             registry.add(plugin, point.load)
     missing = (wanted or set()) - {plugin.name for plugin in registry.plugins}
@@ -307,6 +319,18 @@ def stdout_to_stderr() -> Iterator[None]:
     finally:
         os.dup2(saved, 1)
         os.close(saved)
+
+
+def _reason(plugin: Plugin, error: BaseException, *, imported: bool) -> str:
+    """Return why a plugin is not listed: what it was written for tells more than a missing name."""
+    if not imported:
+        plugin.api = api_version.declared_in_source(plugin.module)
+        try:
+            api_version.check(plugin.api, plugin.distribution)
+        except PluginError as mismatch:
+            error = mismatch
+    gone = deprecations.behind(error)
+    return one_line(f"{type(error).__name__}: {error}" if gone is None else f"PluginError: {gone}")
 
 
 def _collect(module: Any) -> Iterator[Component]:

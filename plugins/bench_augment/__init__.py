@@ -15,6 +15,8 @@ from bench_augment import (
     rotation_and_zoom,
 )
 
+BENCH_API = 1
+
 
 @bench.hookimpl
 def register_augmentations() -> list[bench.Augmentation]:

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import bench
 
+BENCH_API = 1
+
 
 @bench.hookimpl
 def register_baselines() -> list[Path]:

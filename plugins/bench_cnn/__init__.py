@@ -11,6 +11,8 @@ from __future__ import annotations
 import bench
 from bench_cnn import cnn, cnn3, cnn_flowers
 
+BENCH_API = 1
+
 
 @bench.hookimpl
 def register_models() -> list[bench.Model]:

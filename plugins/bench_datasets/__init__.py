@@ -6,6 +6,8 @@ import bench
 from bench_datasets import digits, fashion_mnist, fashion_mnist_mini, torchvision_sets
 from bench_datasets.sources import SOURCES
 
+BENCH_API = 1
+
 
 @bench.hookimpl
 def register_datasets() -> list[bench.Dataset]:

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Sequence
 
 import bench
 
+BENCH_API = 1
+
 
 def build(
     workers: int, preload: Sequence[str], *, runs_per_worker: int = 100

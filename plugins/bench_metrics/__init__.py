@@ -5,6 +5,8 @@ from __future__ import annotations
 import bench
 from bench_metrics import averages, counts, probabilities, ranking, trees
 
+BENCH_API = 1
+
 
 @bench.hookimpl
 def register_metrics() -> list[bench.Metric]:

@@ -48,6 +48,8 @@ from bench_optim import (
     step,
 )
 
+BENCH_API = 1
+
 
 @bench.hookimpl
 def register_optimizers() -> list[bench.Optimizer]:

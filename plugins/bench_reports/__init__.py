@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import bench
 
+BENCH_API = 1
+
 
 @bench.hookimpl
 def register_reports() -> list[bench.Report]:

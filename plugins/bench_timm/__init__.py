@@ -27,6 +27,8 @@ from bench_timm.names import architectures
 from bench_timm.published import pretrained
 from bench_timm.seen import preprocessing
 
+BENCH_API = 1
+
 TABLE = Path(__file__).with_name("models.json")
 
 ALIASES = {

@@ -22,6 +22,8 @@ from bench_torchvision.building import (
 )
 from bench_torchvision.published import pretrained
 
+BENCH_API = 1
+
 
 @dataclass(frozen=True, kw_only=True)
 class Architecture:

@@ -11,6 +11,8 @@ from __future__ import annotations
 import bench
 from bench_weights import file, published, run
 
+BENCH_API = 1
+
 
 @bench.hookimpl
 def register_weights() -> list[bench.Weights]:

@@ -7,6 +7,8 @@ from collections.abc import Iterable
 import bench
 from faults import datasets, losses, models
 
+BENCH_API = 1
+
 
 @bench.hookimpl
 def register_datasets() -> list[bench.Dataset]:
