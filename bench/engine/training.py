@@ -147,7 +147,7 @@ class Training:
         """Go on from what `state` returned."""
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
-        _lay_out_as_weights(self.optimizer)
+        lay_out_as_weights(self.optimizer)
         own = state["ranks"][self.group.rank]
         if isinstance(self.loss, nn.Module):
             self.loss.load_state_dict(own["loss"])
@@ -283,7 +283,7 @@ def _evaluate(
     )
 
 
-def _lay_out_as_weights(optimizer: torch.optim.Optimizer) -> None:
+def lay_out_as_weights(optimizer: torch.optim.Optimizer) -> None:
     """Give a loaded state the strides of its weights.
 
     They were saved in the layout of another attempt, which a probe may have chosen otherwise;

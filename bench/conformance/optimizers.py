@@ -1,0 +1,378 @@
+"""What every optimizer does: it lowers losses, heeds its learning rate and can go on later."""
+
+from __future__ import annotations
+
+import copy
+import io
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.optim import Optimizer
+
+from bench.conformance.params import rules_on_params
+from bench.conformance.rules import Broken, Skipped, rule
+from bench.engine.device import seed_everything
+from bench.engine.freezing import set_rates
+from bench.engine.rates import LearningRates, RatePlan
+from bench.engine.training import lay_out_as_weights
+from bench.registry import Offer
+from bench.text import listing, one_line
+
+CONVEX_STEPS = 50
+NET_STEPS = 40
+FALLEN = 1e-4
+"""Part of a loss that is taken for progress: what takes the smallest steps takes 50 of them."""
+STILL = 0.05
+"""Part of its usual way that an optimizer may go at a rate of 0: one that divides by small
+numbers need not stand quite still."""
+SLOW = 1e-3
+"""Part of the rate at which the layers below the last are trained, to see whether they are."""
+
+
+class Bowl(nn.Module):
+    """A convex loss: half the squared distance of each weight from where it is to be.
+
+    Its curvature is from 0.1 to 1 along each weight, so that plain descent gets down with any
+    learning rate below 2.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        generator = torch.Generator().manual_seed(0)
+        self.matrix = nn.Parameter(torch.randn(8, 6, generator=generator))
+        self.vector = nn.Parameter(torch.randn(6, generator=generator))
+        self._bends = [torch.rand(w.shape, generator=generator) * 0.9 + 0.1 for w in self._weights]
+        self._bottoms = [torch.randn(w.shape, generator=generator) for w in self._weights]
+
+    @property
+    def _weights(self) -> tuple[nn.Parameter, nn.Parameter]:
+        return self.matrix, self.vector
+
+    def forward(self) -> Tensor:
+        """Return the height above the lowest point, a scalar."""
+        parts = zip(self._weights, self._bends, self._bottoms, strict=True)
+        return torch.stack([(b * (w - low).square()).sum() / 2 for w, b, low in parts]).sum()
+
+
+class Net(nn.Module):
+    """What networks for images are made of: convolution, normalisation and a layer on top."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(nn.Conv2d(1, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU())
+        self.body = nn.Sequential(nn.AdaptiveAvgPool2d(2), nn.Flatten())
+        self.head = nn.Linear(32, 5)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return logits (N, 5) of images (N, 1, H, W)."""
+        logits: Tensor = self.head(self.body(self.stem(images)))
+        return logits
+
+
+def net() -> Net:
+    """Return a network with the same weights each time, every generator seeded."""
+    seed_everything(0)
+    return Net()
+
+
+def net_loss(model: nn.Module) -> Tensor:
+    """Return the loss on 16 images, always the same ones."""
+    generator = torch.Generator().manual_seed(1)
+    images = torch.randn(16, 1, 6, 6, generator=generator)
+    return functional.cross_entropy(model(images), torch.arange(16) % 5)
+
+
+def built(offer: Offer, model: nn.Module, **params: Any) -> Optimizer:
+    """Return the optimizer of a model, once it is known to be one."""
+    optimizer = offer.component.factory(model, **params)
+    if not isinstance(optimizer, Optimizer):
+        raise Broken(
+            f"`build` returned {type(optimizer).__name__}",
+            "return a `torch.optim.Optimizer` made of the parameters of the model that it is given",
+        )
+    return optimizer
+
+
+class Training:
+    """An optimizer at work on a network, with rates that are set in every step as in runs."""
+
+    def __init__(
+        self, model: nn.Module, optimizer: Optimizer, loss_of: Callable[[Any], Tensor] = net_loss
+    ) -> None:
+        self._model, self._optimizer, self._loss_of = model, optimizer, loss_of
+        self._factor = 1.0
+        # It takes the base rates now: a state that is loaded later holds those of a step.
+        self._rates = LearningRates(optimizer, RatePlan(lambda _: self._factor, 1))
+
+    def take(self, steps: int, factor: float = 1.0) -> list[float]:
+        """Take steps at a factor of the base rates; return the loss before each."""
+        self._factor = factor
+        self._rates.begin([])
+        losses = []
+        for _ in range(steps):
+            self._rates.set(0)
+            self._optimizer.zero_grad(set_to_none=True)
+            loss = self._loss_of(self._model)
+            loss.backward()
+            self._optimizer.step()
+            losses.append(float(loss.detach()))
+        return losses
+
+    def way(self, steps: int, factor: float = 1.0) -> dict[str, float]:
+        """Take steps; return how far each parameter is from where it was."""
+        before = weights_of(self._model)
+        self.take(steps, factor)
+        return {
+            name: float((now - before[name]).norm())
+            for name, now in weights_of(self._model).items()
+        }
+
+
+def weights_of(model: nn.Module) -> dict[str, Tensor]:
+    """Return copies of the parameters, by name."""
+    return {name: weight.detach().clone() for name, weight in model.named_parameters()}
+
+
+def resting_on(check: Callable[[Offer], None], offer: Offer) -> None:
+    """Skip the rule that asks if another one is broken, which tells the same more plainly."""
+    try:
+        check(offer)
+    except Exception as error:
+        raise Skipped(f"it rests on `{check.__name__}`, which is broken") from error
+
+
+@rule("optimizer")
+def builds_an_optimizer(offer: Offer) -> None:
+    """Build a torch optimizer with learning rates, whose `step()` needs no closure."""
+    model = net()
+    optimizer = built(offer, model)
+    for place, group in enumerate(optimizer.param_groups):
+        rate = group.get("lr")
+        if not isinstance(rate, int | float | Tensor) or not 0 < float(rate) < math.inf:
+            raise Broken(
+                f"param group {place} has `lr` {rate!r}",
+                "give each group a learning rate above 0 as `lr`: schedules multiply it",
+            )
+    net_loss(model).backward()
+    try:
+        optimizer.step()
+    except TypeError as error:
+        if "closure" not in str(error):
+            raise
+        raise Broken(
+            f"`step()` raised {one_line(str(error))}",
+            "take steps without a closure: runs call `step()` alone, once the gradients are there",
+        ) from error
+
+
+rules_on_params("optimizer", lambda offer, **params: built(offer, net(), **params))
+
+
+@rule("optimizer")
+def trains_every_parameter(offer: Offer) -> None:
+    """Have each parameter that the network trains in a group, and move it."""
+    model = net()
+    optimizer = built(offer, model)
+    held = {id(each) for group in optimizer.param_groups for each in group["params"]}
+    known = dict(model.named_parameters())
+    forgotten = [name for name, weight in known.items() if id(weight) not in held]
+    if forgotten:
+        raise Broken(
+            f"{listing(forgotten)} of {len(known)} parameters: in no group, so never trained",
+            "pass all of `model.parameters()` on, those that are treated otherwise in a group "
+            "of their own",
+        )
+    # Every weight has a gradient of its own; a first step may only measure.
+    ways = Training(model, optimizer, _sum_of_squares).way(5)
+    still = [name for name, way in ways.items() if way == 0]
+    if still:
+        raise Broken(
+            f"{listing(still)} of {len(known)} parameters: not moved by 5 steps with gradients",
+            "update every parameter that has a gradient",
+        )
+
+
+def _sum_of_squares(model: nn.Module) -> Tensor:
+    return torch.stack([(weight - 3).square().sum() for weight in model.parameters()]).sum() / 100
+
+
+@rule("optimizer")
+def lowers_a_convex_loss(offer: Offer) -> None:
+    """Lower a quadratic in fifty steps with the default params."""
+    model = Bowl()
+    optimizer = built(offer, model)
+    first, *_ = Training(model, optimizer, lambda bowl: bowl()).take(CONVEX_STEPS)
+    _check_fallen(first, float(model().detach()), CONVEX_STEPS, "a quadratic")
+
+
+@rule("optimizer")
+def lowers_the_loss_of_a_tiny_net(offer: Offer) -> None:
+    """Lower the loss of a small network on one batch in forty steps with the default params."""
+    resting_on(lowers_a_convex_loss, offer)
+    model = net()
+    losses = Training(model, built(offer, model)).take(NET_STEPS)
+    _check_fallen(losses[0], losses[-1], NET_STEPS, "a small network with convolutions")
+
+
+def _check_fallen(first: float, last: float, steps: int, what: str) -> None:
+    if last < first * (1 - FALLEN):
+        return
+    if not math.isfinite(last):
+        evidence, fix = f"went from {first:.4g} to {last}", "a lower default `lr`"
+    elif last > first:
+        evidence = f"rose from {first:.4g} to {last:.4g}"
+        fix = "steps against the gradient, and a default `lr` that is low enough"
+    else:
+        evidence = f"stayed at {first:.6g}"
+        fix = "steps that `lr` makes long enough to be seen"
+    raise Broken(f"the loss of {what} {evidence} in {steps} steps with the default params", fix)
+
+
+@rule("optimizer")
+def follows_the_learning_rate(offer: Offer) -> None:
+    """Step at the rate that the group has now: at 0 nothing moves, later it does."""
+    model = net()
+    usual = sum(Training(model, built(offer, model)).way(4).values())
+    model = net()
+    training = Training(model, built(offer, model))
+    at_zero = sum(training.way(4, 0.0).values())
+    if at_zero > STILL * usual:
+        raise Broken(
+            f"with `lr` at 0 four steps moved the weights by {at_zero:.3g}, with the default by "
+            f"{usual:.3g}",
+            'read `group["lr"]` in every step: the schedule sets it there',
+        )
+    later = sum(training.way(4).values())
+    if later < STILL * usual:
+        raise Broken(
+            f"after four steps at a rate of 0, four at the default moved the weights by "
+            f"{later:.3g}, not about {usual:.3g}",
+            'read `group["lr"]` in every step, and keep no rate of an earlier one',
+        )
+
+
+@rule("optimizer")
+def trains_layers_at_rates_of_their_own(offer: Offer) -> None:
+    """Take groups that are divided, each with its own rate, as `layer_decay` divides them."""
+    model = net()
+    usual = Training(model, built(offer, model)).way(6)
+    model = net()
+    optimizer = built(offer, model)
+    head = [name for name in usual if name.startswith("head")]
+    body = [name for name in usual if name not in head]
+    set_rates(optimizer, model, [body, head], backbone_rate=SLOW, layer_decay=1.0)
+    ways = Training(model, optimizer).way(6)
+    slow, fast = (sum(ways[n] for n in part) / sum(usual[n] for n in part) for part in (body, head))
+    if slow > STILL or fast < 0.5:
+        raise Broken(
+            f"with all layers but the last at {SLOW:g} of the rate these went {slow:.3g} of their "
+            f"usual way, the last one {fast:.3g} of it",
+            "go through `self.param_groups` in every step, and take `lr` from the group at hand",
+        )
+
+
+@rule("optimizer")
+def passes_over_what_has_no_gradient(offer: Offer) -> None:
+    """Leave parameters without a gradient, of frozen layers, alone until they have one."""
+    model = net()
+    optimizer = built(offer, model)
+    model.stem.requires_grad_(False)
+    training = Training(model, optimizer)
+    ways = training.way(3)
+    changed = [name for name, way in ways.items() if name.startswith("stem") and way > 0]
+    if changed:
+        raise Broken(
+            f"{listing(changed)}: moved without a gradient",
+            "skip parameters whose `grad` is None, decay included",
+        )
+    model.stem.requires_grad_(True)
+    ways = training.way(3)
+    still = [name for name, way in ways.items() if name.startswith("stem") and way == 0]
+    # Before normalisation a bias has no gradient but what rounding leaves of one.
+    still = [name for name in still if name != "stem.0.bias"]
+    if still:
+        raise Broken(
+            f"{listing(still)}: not moved by 3 steps once there were gradients",
+            "make the state of a parameter when its first gradient comes",
+        )
+
+
+@rule("optimizer")
+def takes_the_same_steps_again(offer: Offer) -> None:
+    """Make the same weights of the same seed, weights and gradients, bit for bit."""
+    found = []
+    for _ in range(2):
+        model = net()
+        Training(model, built(offer, model)).take(6)
+        found.append(weights_of(model))
+    one, other = found
+    _check_equal(
+        one,
+        other,
+        "in two runs with one seed",
+        "draw from torch's, NumPy's or Python's own generator, which runs seed, or not at all",
+    )
+
+
+@rule("optimizer")
+def goes_on_from_its_saved_state(offer: Offer) -> None:
+    """Make the same weights if saved in the middle and loaded into a new optimizer."""
+    resting_on(takes_the_same_steps_again, offer)
+    model = net()
+    optimizer = built(offer, model)
+    training = Training(model, optimizer)
+    training.take(4)
+    file = io.BytesIO()
+    torch.save({"model": model.state_dict(), "optimizer": optimizer.state_dict()}, file)
+    training.take(4, 0.5)
+
+    file.seek(0)
+    fix = 'keep all that later steps need in `self.state[parameter]` or in `group["..."]`'
+    try:
+        state = torch.load(file, weights_only=True)
+    except Exception as error:
+        raise Broken(
+            f"its state cannot be read back without running code: {_first_line(error)}",
+            "keep tensors, numbers, texts, lists and dicts in the state",
+        ) from error
+    again = net()
+    resumed = built(offer, again)
+    training = Training(again, resumed)
+    again.load_state_dict(state["model"])
+    resumed.load_state_dict(state["optimizer"])
+    lay_out_as_weights(resumed)
+    training.take(4, 0.5)
+    _check_equal(
+        weights_of(model), weights_of(again), "after 4 steps from a state that was saved", fix
+    )
+
+
+def _first_line(error: Exception) -> str:
+    return one_line(str(error).strip().partition("\n")[0], 200)
+
+
+def _check_equal(one: dict[str, Tensor], other: dict[str, Tensor], when: str, fix: str) -> None:
+    differing = [name for name, weight in one.items() if not torch.equal(weight, other[name])]
+    if differing:
+        most = max(float((one[name] - other[name]).abs().max()) for name in differing)
+        raise Broken(f"{listing(differing)}: differ by up to {most:.3g} {when}", fix)
+
+
+@rule("optimizer")
+def stands_any_layout_in_memory(offer: Offer) -> None:
+    """Train weights that lie `channels_last`, as runs may have them, as others are."""
+    plain = net()
+    last = copy.deepcopy(plain).to(memory_format=torch.channels_last)
+    for model in (plain, last):
+        Training(model, built(offer, model), _sum_of_squares).take(3)
+    for (name, one), other in zip(plain.named_parameters(), last.parameters(), strict=True):
+        if not torch.allclose(one, other, rtol=1e-3, atol=1e-4):
+            most = float((one - other).detach().abs().max())
+            raise Broken(
+                f"`{name}` differs by {most:.3g} after 3 steps if it lies `channels_last`",
+                "compute with tensors as they are shaped, or use `reshape` in place of `view`",
+            )

@@ -1,0 +1,104 @@
+"""Rules on params, the same for every kind of component that has some."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import Any
+
+from bench.conformance.rules import Broken, rule
+from bench.errors import BenchError, PluginError
+from bench.overrides import defaults_of
+from bench.registry import Offer
+from bench.resolving import pins_of
+from bench.text import listing, one_line
+from bench.tuning.domains import Domain
+from bench.tuning.proposals import Part, propose, try_out
+from bench.tuning.walking import Path, ScriptedTrial, explore
+
+_EVENLY = 33
+"""Points of a range among which the trials at random choose."""
+_TRIALS = 40
+
+
+def rules_on_params(kind: str, build: Callable[..., Any]) -> None:
+    """Make the rules that look at the params of a kind.
+
+    Args:
+        kind: of component.
+        build: takes an offer and params, and has the component build with them; it may look at
+            what was built, and raise what it likes.
+    """
+
+    @rule(kind)
+    def has_plain_params(offer: Offer) -> None:
+        """Have params with defaults that a record can hold, and pins that are protocol fields."""
+        try:
+            defaults_of(offer)
+        except PluginError as error:
+            raise Broken(
+                str(error), "give each keyword-only param of the factory a plain default"
+            ) from error
+        try:
+            pins_of([offer])
+        except BenchError as error:
+            raise Broken(
+                str(error), "pin fields that `bench run --help` shows, to values that they take"
+            ) from error
+
+    @rule(kind)
+    def suggests_usable_params(offer: Offer) -> None:
+        """Propose, by `suggest`, params of the component and values that it builds with."""
+        if offer.component.suggest is None:
+            return
+        defaults = defaults_of(offer)
+        part = Part(offer.component.kind, offer.name, offer, defaults, defaults)
+        known = listing(defaults, 20) or "none, as there are no keyword-only params"
+        try:
+            try_out(part, {})
+            proposed = proposals(part)
+        except PluginError as error:
+            evidence = str(error).removeprefix(f"{part.label}: ")
+            raise Broken(evidence, f"let `suggest` return params of `build` ({known})") from error
+        for params in proposed:
+            try:
+                build(offer, **params)
+            except Exception as error:
+                values = ", ".join(f"{name}={value!r}" for name, value in params.items())
+                told = one_line(f"{type(error).__name__}: {error}")
+                raise Broken(
+                    f"`suggest` proposed {values}, with which `build` raised {told}",
+                    "let `suggest` ask only for what `build` takes",
+                ) from error
+
+
+def proposals(part: Part) -> list[dict[str, Any]]:
+    """Return what a component proposes: the ends of every range, each choice, and some at random.
+
+    Raises:
+        PluginError: its `suggest` fails, or returns what are no params of it.
+    """
+
+    def walk(chooser: Callable[[str, Domain], Any]) -> Path:
+        path = Path()
+
+        def answer(name: str, domain: Domain) -> Any:
+            if name not in path.asked:
+                path.asked[name] = domain
+                path.answers[name] = chooser(name, domain)
+            return path.answers[name]
+
+        path.values = propose(part, ScriptedTrial(), answer)
+        return path
+
+    generator = random.Random(0)
+    ways, chance = explore(walk)
+    paths = [*ways, *chance]
+    paths += [
+        walk(lambda name, domain: generator.choice(domain.points(_EVENLY))) for _ in range(_TRIALS)
+    ]
+    found: list[dict[str, Any]] = []
+    for path in paths:
+        if path.values not in found:
+            found.append(path.values)
+    return found
