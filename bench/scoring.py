@@ -271,9 +271,15 @@ def compute(answers: Answers, wanted: Wanted) -> float:
             f"metric of plugin `{wanted.plugin}` failed: {type(error).__name__}: {error}"
         ) from error
     low, high = metric.bounds
-    if not math.isnan(value) and not low - _SLACK <= value <= high + _SLACK:
+    if not math.isnan(value) and not is_within(value, metric.bounds):
         raise DataError(f"plugin `{wanted.plugin}` gave {value}, which is not in {low} to {high}")
     return min(max(value, low), high)
+
+
+def is_within(value: float, bounds: tuple[float, float]) -> bool:
+    """Return whether a metric has a value that it may have, but for the last digits."""
+    low, high = bounds
+    return low - _SLACK <= value <= high + _SLACK
 
 
 def item_interval(answers: Answers, wanted: Wanted, value: float) -> stats.Interval:

@@ -77,6 +77,9 @@ class Metric(Component):
         tasks: what it suits.
         lower_is_better: whether less is better.
         bounds: the least and the greatest value that it can have.
+        reference: `reference(answers, *, ...)` returns the same number by other means, from the
+            same answers and params: a published library, or the definition written out. Only
+            `bench plugins check` and tests call it.
     """
 
     kind: ClassVar[str] = "metric"
@@ -87,6 +90,7 @@ class Metric(Component):
     tasks: tuple[Task, ...] = tuple(Task)
     lower_is_better: bool = False
     bounds: tuple[float, float] = (0.0, 1.0)
+    reference: Callable[..., float] | None = None
 
     @property
     def factory(self) -> Callable[..., Any]:

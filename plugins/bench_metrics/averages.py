@@ -7,9 +7,11 @@ nothing to divide by.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 
 import bench
+from bench_metrics import references
 
 _WORDS = {"precision": "Precision", "recall": "Recall", "f1": "F1"}
 _AVERAGES = {
@@ -35,12 +37,17 @@ def _averaged(place: int, average: str) -> Callable[[bench.Answers], float]:
     return compute
 
 
+def _reference(which: str, average: str) -> Callable[[bench.Answers], float]:
+    return functools.partial(references.counted, which=which, average=average)
+
+
 METRICS = [
     *(
         bench.Metric(
             name=name,
             compute=_averaged(place, "binary"),
             tasks=(bench.Task.BINARY,),
+            reference=_reference(name, "binary"),
             description=f"{word} of the second class, which counts as positive.",
         )
         for place, (name, word) in enumerate(_WORDS.items())
@@ -50,6 +57,7 @@ METRICS = [
             name=f"{name}_{average}",
             compute=_averaged(place, average),
             description=f"{word}, {meaning}.",
+            reference=_reference(name, average),
         )
         for place, (name, word) in enumerate(_WORDS.items())
         for average, meaning in _AVERAGES.items()

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 import bench
+from bench_metrics import references
 
 
 def _right(answers: bench.Answers) -> npt.NDArray[np.float64]:
@@ -40,9 +41,17 @@ def _wrong_labels(answers: bench.Answers) -> npt.NDArray[np.float64]:
     return np.asarray((answers.labels != answers.predicted).mean(1), np.float64)
 
 
-ACCURACY = bench.Metric(name="accuracy", per_item=_right, aliases=("exact_match",))
+ACCURACY = bench.Metric(
+    name="accuracy",
+    per_item=_right,
+    aliases=("exact_match",),
+    reference=references.accuracy,
+)
 BALANCED_ACCURACY = bench.Metric(
-    name="balanced_accuracy", compute=_balanced, tasks=bench.SINGLE_LABEL
+    name="balanced_accuracy",
+    compute=_balanced,
+    tasks=bench.SINGLE_LABEL,
+    reference=references.balanced_accuracy,
 )
 MATTHEWS = bench.Metric(
     name="matthews",
@@ -50,10 +59,12 @@ MATTHEWS = bench.Metric(
     aliases=("mcc",),
     tasks=bench.SINGLE_LABEL,
     bounds=(-1.0, 1.0),
+    reference=references.matthews,
 )
 HAMMING_LOSS = bench.Metric(
     name="hamming_loss",
     per_item=_wrong_labels,
     tasks=(bench.Task.MULTI_LABEL,),
     lower_is_better=True,
+    reference=references.hamming_loss,
 )

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 import bench
+from bench_metrics import references
 from bench_metrics.needs import shares
 
 _LEAST = float(np.finfo(np.float16).tiny)
@@ -56,9 +57,19 @@ def _calibration(answers: bench.Answers, *, bins: int = 15) -> float:
 
 
 LOG_LOSS = bench.Metric(
-    name="log_loss", per_item=_surprise, lower_is_better=True, bounds=(0.0, math.inf)
+    name="log_loss",
+    per_item=_surprise,
+    lower_is_better=True,
+    bounds=(0.0, math.inf),
+    reference=references.log_loss,
 )
-BRIER = bench.Metric(name="brier", per_item=_squared, lower_is_better=True, bounds=(0.0, 2.0))
+BRIER = bench.Metric(
+    name="brier",
+    per_item=_squared,
+    lower_is_better=True,
+    bounds=(0.0, 2.0),
+    reference=references.brier,
+)
 ECE = bench.Metric(
     name="ece",
     compute=_calibration,
@@ -66,4 +77,5 @@ ECE = bench.Metric(
     description="Expected calibration error: how far accuracy is from confidence, in bins.",
     tasks=bench.SINGLE_LABEL,
     lower_is_better=True,
+    reference=references.ece,
 )

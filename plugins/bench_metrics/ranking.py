@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 import bench
+from bench_metrics import references
 from bench_metrics.needs import one_against_rest, shares
 
 
@@ -57,11 +58,16 @@ def _average_precision(answers: bench.Answers) -> float:
     return float(np.mean(found)) if found else float("nan")
 
 
-TOP_K = bench.Metric(name="top_k", per_item=_among_first, tasks=bench.SINGLE_LABEL)
-TOP5 = bench.Metric(name="top5", per_item=_among_five, tasks=bench.SINGLE_LABEL)
-ROC_AUC = bench.Metric(name="roc_auc", compute=_roc_auc)
+TOP_K = bench.Metric(
+    name="top_k", per_item=_among_first, tasks=bench.SINGLE_LABEL, reference=references.top_k
+)
+TOP5 = bench.Metric(
+    name="top5", per_item=_among_five, tasks=bench.SINGLE_LABEL, reference=references.top_k
+)
+ROC_AUC = bench.Metric(name="roc_auc", compute=_roc_auc, reference=references.roc_auc)
 AVERAGE_PRECISION = bench.Metric(
     name="average_precision",
     compute=_average_precision,
     aliases=("mean_average_precision", "map"),
+    reference=references.average_precision,
 )

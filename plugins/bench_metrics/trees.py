@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy.typing as npt
 
 import bench
 from bench.metrics import hits_at
+from bench_metrics import references
 from bench_metrics.needs import paths, shares
 
 
@@ -68,16 +70,32 @@ def _distance(answers: bench.Answers) -> npt.NDArray[np.float64]:
 
 
 _TREES = (bench.Task.HIERARCHICAL,)
-ACCURACY_LEVEL = bench.Metric(name="accuracy_level", per_item=_right_at, tasks=_TREES)
-HIERARCHICAL_PRECISION = bench.Metric(
-    name="hierarchical_precision", compute=_precision, tasks=_TREES
+ACCURACY_LEVEL = bench.Metric(
+    name="accuracy_level", per_item=_right_at, tasks=_TREES, reference=references.accuracy_level
 )
-HIERARCHICAL_RECALL = bench.Metric(name="hierarchical_recall", compute=_recall, tasks=_TREES)
-HIERARCHICAL_F1 = bench.Metric(name="hierarchical_f1", compute=_f1, tasks=_TREES)
+HIERARCHICAL_PRECISION = bench.Metric(
+    name="hierarchical_precision",
+    compute=_precision,
+    tasks=_TREES,
+    reference=functools.partial(references.hierarchical, which="precision"),
+)
+HIERARCHICAL_RECALL = bench.Metric(
+    name="hierarchical_recall",
+    compute=_recall,
+    tasks=_TREES,
+    reference=functools.partial(references.hierarchical, which="recall"),
+)
+HIERARCHICAL_F1 = bench.Metric(
+    name="hierarchical_f1",
+    compute=_f1,
+    tasks=_TREES,
+    reference=functools.partial(references.hierarchical, which="f1"),
+)
 TREE_DISTANCE = bench.Metric(
     name="tree_distance",
     per_item=_distance,
     tasks=_TREES,
     lower_is_better=True,
     bounds=(0.0, math.inf),
+    reference=references.tree_distance,
 )
