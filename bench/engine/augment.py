@@ -243,11 +243,16 @@ class Augmenter:
         return Draws(hashed(self._seed, epoch, stream), ids)
 
 
-def _check(transform: object, result: Tensor, images: Tensor) -> None:
+def _check(transform: object, result: object, images: Tensor) -> None:
     """Refuse a result that is not a batch of images like the one that was given."""
-    if result.shape != images.shape or result.dtype not in (torch.uint8, torch.float32):
-        name = getattr(transform, "__name__", type(transform).__name__)
-        raise PluginError(
-            f"transform `{name}` made {tuple(result.shape)} {result.dtype} of "
-            f"{tuple(images.shape)} {images.dtype}; keep the shape, as uint8 or float32"
-        )
+    if not isinstance(result, Tensor):
+        made = type(result).__name__
+    elif result.shape != images.shape or result.dtype not in (torch.uint8, torch.float32):
+        made = f"{tuple(result.shape)} {result.dtype}"
+    else:
+        return
+    name = getattr(transform, "__name__", type(transform).__name__)
+    raise PluginError(
+        f"transform `{name}` made {made} of {tuple(images.shape)} {images.dtype}; "
+        "keep the shape, as uint8 or float32"
+    )
