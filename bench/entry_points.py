@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from bench.errors import PluginError
@@ -62,28 +63,39 @@ def find(group: str) -> list[EntryPoint]:
     """Return the entry points of a group, in the order of distribution and name."""
     found: dict[str, list[EntryPoint]] = {}
     for distribution in importlib.metadata.distributions():
-        name = _UNKNOWN
+        name, version = _by_folder(distribution)
         try:
             # Few distributions speak of us; of the others no more than this is read.
             if f"[{group}]" not in (distribution.read_text(_FILE) or ""):
                 continue
-            name = distribution.metadata["Name"] or _UNKNOWN
-            if name in found:
+            name = distribution.metadata["Name"] or name
+            version = distribution.metadata["Version"] or version
+            if name in found:  # installed twice: what stands first is what is imported
                 continue
-            if name != _UNKNOWN:  # installed twice: what is imported is what stands first
-                distribution = importlib.metadata.distribution(name)
-            points = _of(distribution, name, group)
+            points = [
+                EntryPoint(point.name, point.value, name, version)
+                for point in _first(distribution).entry_points.select(group=group)
+            ]
         except Exception as error:  # whatever may be wrong with a file
-            why = one_line(f"its `{_FILE}` or METADATA cannot be read: {error}")
-            points = [EntryPoint(name, "", name, _UNKNOWN, error=f"{why}; install it again")]
+            points = [EntryPoint(name, "", name, version, error=_unreadable(name, error))]
         found.setdefault(name, []).extend(points)
     points = [point for several in found.values() for point in several]
     return sorted(points, key=lambda point: (point.distribution, point.name))
 
 
-def _of(distribution: importlib.metadata.Distribution, name: str, group: str) -> list[EntryPoint]:
-    version = distribution.metadata["Version"] or _UNKNOWN
-    return [
-        EntryPoint(point.name, point.value, name, version)
-        for point in distribution.entry_points.select(group=group)
-    ]
+def _by_folder(distribution: importlib.metadata.Distribution) -> tuple[str, str]:
+    """Return name and version as the name of the metadata's folder has them."""
+    folder = Path(str(getattr(distribution, "_path", ""))).stem
+    name, _, version = folder.partition("-")
+    return name or _UNKNOWN, version or _UNKNOWN
+
+
+def _first(distribution: importlib.metadata.Distribution) -> importlib.metadata.Distribution:
+    """Return the distribution of that name which stands first on the path: it is imported."""
+    name = distribution.metadata["Name"]
+    return importlib.metadata.distribution(name) if name else distribution
+
+
+def _unreadable(name: str, error: Exception) -> str:
+    why = one_line(f"{type(error).__name__}: {error}", 100)
+    return f"its metadata cannot be read ({why}); install `{name}` again"

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from bench.cli.lazy import LazyGroup
 from bench.errors import BenchError
+
+if TYPE_CHECKING:
+    from bench.cli.foreign import Foreign
 
 # name -> (module, one-line help): help and completion need neither.
 COMMANDS = {
@@ -51,9 +55,46 @@ DECIDING = ("compare", "ensemble", "predict", "verify")
 
 
 class Verbs(LazyGroup):
-    """The top group: the verbs of `bench`."""
+    """The top group: the verbs of `bench`, and the commands that plugins add."""
 
     table = COMMANDS
+
+    @functools.cached_property
+    def foreign(self) -> list[Foreign]:
+        """The commands of plugins; read when help or a word that is no verb asks for them."""
+        from bench.cli import foreign
+
+        return foreign.commands(COMMANDS)
+
+    def lines(self) -> dict[str, str]:
+        """Return all commands with their help: our own first."""
+        return {**super().lines(), **self._of_plugins()}
+
+    def _of_plugins(self) -> dict[str, str]:
+        return {command.name: command.help for command in self.foreign if not command.problem}
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        """Import and return a command, ours or a plugin's."""
+        if name in COMMANDS:
+            return super().get_command(ctx, name)
+        from bench.cli import foreign
+
+        try:
+            found = foreign.find(name, self.foreign)
+            return foreign.load(found) if found else None
+        except BenchError:
+            if ctx.resilient_parsing:  # a shell completes a line, and wants no messages
+                return None
+            raise
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of commands without importing any."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(super().lines().items()))
+        others = self._of_plugins()
+        if others:
+            with formatter.section("Commands of plugins"):
+                formatter.write_dl(list(others.items()))
 
     def invoke(self, ctx: click.Context) -> Any:
         """Call the command; that a reader such as `head` has seen enough is no failure.
@@ -163,4 +204,5 @@ def _run(arguments: list[str] | None) -> None:
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         sys.exit(130)
-    sys.exit(code if isinstance(code, int) else 0)
+    # A plugin's command may return anything; `True` says that it went well.
+    sys.exit(code if isinstance(code, int) and not isinstance(code, bool) else 0)

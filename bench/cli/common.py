@@ -43,7 +43,7 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON."
 
 
 def registry_with_warnings() -> Registry:
-    """Load the plugins and say in one line each which of them are broken."""
+    """Load the plugins; say in one line each which are broken, and what they use that goes."""
     registry = load_registry()
     for plugin in registry.plugins:
         if plugin.error:
@@ -52,6 +52,7 @@ def registry_with_warnings() -> Registry:
                 f"could not be loaded: {plugin.error}",
                 err=True,
             )
+        print_warnings(f"plugin {plugin.label}: {told}" for told in plugin.deprecations)
     return registry
 
 

@@ -56,12 +56,14 @@ class LazyGroup(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the command, or suggest the nearest one."""
-        known = self.lines()
-        if args and args[0] not in known and not args[0].startswith("-"):
+        if not args or args[0].startswith("-") or ctx.resilient_parsing:
+            return super().resolve_command(ctx, args)
+        command = self.get_command(ctx, args[0])
+        if command is None:
             from bench.text import did_you_mean
 
-            hint = did_you_mean(args[0], known)
+            hint = did_you_mean(args[0], self.lines())
             path = ctx.command_path
             words = f"{path} {args[0]}".partition(" ")[2]
             raise click.UsageError(f"there is no command `{words}`{hint}; see `{path} --help`")
-        return super().resolve_command(ctx, args)
+        return args[0], command, args[1:]
