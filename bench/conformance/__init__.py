@@ -7,14 +7,20 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import inspect
 
+from bench.conformance.common import COMMON
 from bench.conformance.rules import RULES, Rule
 from bench.specs import KINDS
 
 
 def rules_of(kind: str) -> list[Rule]:
-    """Return the rules of a kind; importing them may import torch."""
+    """Return the rules of a kind, those for all kinds last; this may import torch."""
     module = f"{__name__}.{KINDS[kind].plural}"
     if importlib.util.find_spec(module) is not None:
         importlib.import_module(module)
-    return list(RULES[kind])
+    common = [
+        Rule(kind, check.__name__, check, (inspect.getdoc(check) or "").partition("\n")[0])
+        for check in COMMON
+    ]
+    return [*RULES[kind], *common]

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from contextvars import ContextVar
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.specs import KINDS
+from bench.text import one_line
 
 if TYPE_CHECKING:
     from bench.registry import Offer
@@ -63,6 +66,12 @@ class Failure:
     fix: str
 
 
+LOADED = "is_loaded"
+"""What stands for a rule while the plugin is loaded."""
+
+DATA_DIR: ContextVar[Path | None] = ContextVar("data_dir", default=None)
+"""The user's folder with datasets, as `--data-dir` names it."""
+
 RULES: dict[str, list[Rule]] = {kind: [] for kind in KINDS}
 """By kind, in the order of definition. All rules rest on the first of their kind: where that one is
 broken, they are not checked."""
@@ -82,3 +91,14 @@ def rule(kind: str) -> Callable[[Check], Check]:
         return check
 
     return add
+
+
+def name_of(offer: Offer) -> str:
+    """Return how the core's messages are to name a component while it is checked."""
+    return f"{offer.component.kind} `{offer.name}` of plugin {offer.plugin.label}"
+
+
+def after_name(error: BaseException, offer: Offer) -> str:
+    """Return what an error of the core says, without the component that everybody knows of here."""
+    text = one_line(str(error))
+    return text.removeprefix(name_of(offer)).lstrip(": ") or text
