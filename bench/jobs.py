@@ -19,6 +19,7 @@ class JobKind(enum.StrEnum):
     RUN = "run"
     PREDICT = "predict"
     EXPORT = "export"
+    PROBE = "probe"
 
 
 class JobEventKind(enum.StrEnum):

@@ -93,6 +93,8 @@ def test_a_job_is_started_and_finished(jobs: Jobs) -> None:
     assert events[-1].data["status"] == "ok"
     assert events[-1].data["device"] == "cpu"
     assert events[0].data["pid"] != os.getpid()
+    # Of torch's own type it would make whoever reads the answer import torch.
+    assert type(events[-1].data["torch"]) is str
 
 
 def test_a_worker_serves_again_after_success_only(jobs: Jobs) -> None:

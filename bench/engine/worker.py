@@ -28,6 +28,7 @@ from bench.engine import (
     launching,
     memory,
     picturing,
+    probing,
     profiling,
 )
 from bench.engine import device as devices
@@ -116,7 +117,9 @@ def _out_of_memory(error: BaseException) -> dict[str, Any]:
 def _hello(payload: dict[str, Any], emit: Emit) -> dict[str, Any]:
     device = devices.resolve(payload["device"])
     launching.check_devices(device, payload.get("devices", 1), payload.get("workers", 1))
-    return {"device": device, "device_name": devices.name(device), "torch": torch.__version__}
+    # Plain text: torch's own kind of it would have whoever unpickles the answer import torch.
+    version = str(torch.__version__)
+    return {"device": device, "device_name": devices.name(device), "torch": version}
 
 
 def _prepare(payload: dict[str, Any], emit: Emit) -> dict[str, Any]:
@@ -402,4 +405,5 @@ _JOBS: dict[JobKind, Callable[[dict[str, Any], Emit], dict[str, Any]]] = {
     JobKind.RUN: _run,
     JobKind.PREDICT: predicting.perform,
     JobKind.EXPORT: exporting.perform,
+    JobKind.PROBE: probing.perform,
 }
