@@ -68,7 +68,7 @@ class Package:
     name: str
     source: str
     version: str = "1.0"
-    points: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    points: Mapping[str, Mapping[str, str]] = field(default_factory=dict, hash=False)
 
     @property
     def module(self) -> str:
