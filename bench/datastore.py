@@ -204,7 +204,7 @@ def load(offer: Offer, ref: ComponentRef, data_dir: Path | None) -> tuple[Any, s
         return component.load(data_dir, **ref.params), where
     except BenchError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         reason = one_line(f"{type(error).__name__}: {error}")
         raise DataError(f"{where} could not be loaded: {reason}") from error
 

@@ -55,9 +55,10 @@ class Describing:
         ]
         requests = [(JobKind.DESCRIBE, self._payload(spec)) for spec in wanted]
         labels = [spec.dataset.name for spec in wanted]
-        for spec, (result, error) in zip(wanted, ask(requests, labels), strict=True):
-            if result is None:
-                self._say(f"warning: no card of dataset `{spec.dataset.name}`: {one_line(error)}")
+        for spec, answer in zip(wanted, ask(requests, labels), strict=True):
+            if answer.result is None:
+                why = one_line(answer.error)
+                self._say(f"warning: no card of dataset `{spec.dataset.name}`: {why}")
 
     def checks(
         self, specs: Sequence[RunSpec], job: Callable[[JobKind, dict[str, Any], Path], Job]

@@ -11,8 +11,9 @@ from pathlib import Path
 from bench import datastore, hardware, origins, provenance, selection
 from bench.budget import BudgetKind
 from bench.config import ExperimentConfig
-from bench.errors import BenchError, DataError, PluginError
+from bench.errors import DataError
 from bench.estimate import History, estimate_seconds
+from bench.foreign_code import calling
 from bench.pictures import MOST
 from bench.records import ComponentRef, Purpose, RunSpec, RunStatus, canonical
 from bench.registry import Offer, Registry
@@ -136,15 +137,9 @@ def stored_dataset(offer: Offer, spec: RunSpec) -> StoredDataset | None:
 @contextlib.contextmanager
 def locating(offer: Offer, ref: ComponentRef) -> Iterator[None]:
     """Name the plugin whose quick look at what is at hand fails, in whatever way."""
-    try:
+    who = f"dataset `{ref.name}` of plugin {offer.plugin.label}"
+    with calling(f"{who}: it could not look for its files"):
         yield
-    except BenchError:
-        raise
-    except Exception as error:
-        raise PluginError(
-            f"dataset `{ref.name}` of plugin {offer.plugin.label}: "
-            f"it could not look for its files: {type(error).__name__}: {error}"
-        ) from error
 
 
 def _hints(stored: StoredDataset) -> DatasetHints:

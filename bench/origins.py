@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.config import ExperimentConfig
-from bench.errors import BenchError, ConfigError, PluginError, UsageError
+from bench.errors import ConfigError, UsageError
+from bench.foreign_code import calling
 from bench.overrides import Overrides
 from bench.records import ComponentRef
 from bench.registry import Offer, Registry
 from bench.specs import Model, Origin, Preprocessing, Weights
-from bench.text import one_line
 
 if TYPE_CHECKING:
     from bench.decoding import Interpolation
@@ -124,13 +124,8 @@ def find(
 @contextlib.contextmanager
 def _blaming(where: str) -> Iterator[None]:
     """Name a component and its plugin in whatever its code raises."""
-    try:
+    with calling(f"{where} does not say how it saw images"):
         yield
-    except BenchError:
-        raise
-    except Exception as error:
-        said = one_line(f"{type(error).__name__}: {error}")
-        raise PluginError(f"{where} does not say how it saw images: {said}") from error
 
 
 def plain(preprocessing: Preprocessing) -> dict[str, Any]:

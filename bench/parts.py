@@ -117,7 +117,7 @@ class SequencePart:
             pair = self.content[index]
         except BenchError:
             raise
-        except Exception as error:  # whatever a plugin or a picture's decoder raises
+        except (Exception, SystemExit) as error:  # whatever a plugin or a decoder raises
             raise DataError(_unreadable(item, error)) from error
         try:
             image, label = pair
@@ -235,5 +235,5 @@ def _one_label(label: Any, item: str) -> Any:
         ) from None
 
 
-def _unreadable(item: str, error: Exception) -> str:
+def _unreadable(item: str, error: BaseException) -> str:
     return f"{item} cannot be read: {one_line(f'{type(error).__name__}: {error}')}"

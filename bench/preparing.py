@@ -12,14 +12,27 @@ from bench.errors import UsageError
 from bench.forecast import stored_dataset
 from bench.jobs import JobKind
 from bench.plan import plan
-from bench.records import RunSpec
+from bench.records import ComponentRef, RunSpec, RunStatus
 from bench.registry import Registry
 
 Content = tuple[str, str, str | None]
 """Of a stored dataset: fingerprint, variant, and the list of its files if it is not decoded."""
-Answers = list[tuple[dict[str, Any] | None, str]]
-Ask = Callable[[Sequence[tuple[JobKind, dict[str, Any]]], Sequence[str]], Answers]
-"""Sends jobs to workers; returns, in order, each one's result, or None with the error."""
+Ask = Callable[[Sequence[tuple[JobKind, dict[str, Any]]], Sequence[str]], list["Answer"]]
+"""Sends jobs to workers; returns, in order, what became of each."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Answer:
+    """What became of a job.
+
+    Attributes:
+        result: what the worker handed back; None unless it ended well.
+        error: why not, in one line.
+    """
+
+    status: RunStatus
+    result: dict[str, Any] | None
+    error: str
 
 
 class Preparing:
@@ -46,12 +59,12 @@ class Preparing:
 
     def complete(
         self, specs: list[RunSpec], device_name: str
-    ) -> tuple[list[RunSpec], dict[str, str]]:
+    ) -> tuple[list[RunSpec], dict[str, Answer]]:
         """Store each dataset that is not stored yet, and complete the keys.
 
         Returns:
-            The runs with their keys, and the errors by source of what could not be prepared,
-            which is to fail its own runs and no others.
+            The runs with their keys, and by source what became of datasets that could not be
+            prepared, which is to fail their own runs and no others.
         """
         contents: dict[str, Content | None] = {}
         missing: dict[str, RunSpec] = {}
@@ -91,21 +104,30 @@ class Preparing:
 
     def _store_datasets(
         self, missing: dict[str, RunSpec], contents: dict[str, Content | None]
-    ) -> dict[str, str]:
-        """Have workers store datasets; note their contents and return the errors by source."""
+    ) -> dict[str, Answer]:
+        """Have workers store datasets; note their contents and return the failures by source."""
         requests = []
         for spec in missing.values():
             self._say(f"preparing dataset `{spec.dataset.name}`")
             payload = {"spec": spec.to_dict(), "offline": self._config.offline}
             requests.append((JobKind.PREPARE, payload))
         labels = [spec.dataset.name for spec in missing.values()]
-        errors: dict[str, str] = {}
-        for source, (result, error) in zip(missing, self._ask(requests, labels), strict=True):
+        errors: dict[str, Answer] = {}
+        for source, answer in zip(missing, self._ask(requests, labels), strict=True):
+            result = answer.result
             if result is None:
-                errors[source] = error
+                errors[source] = self._blamed(answer, missing[source].dataset)
                 continue
             stored = result["dataset"]
             contents[source] = stored["fingerprint"], stored["variant"], stored["files"]
             for note in result["notes"]:
                 self._say(f"  {note}")
         return errors
+
+    def _blamed(self, answer: Answer, ref: ComponentRef) -> Answer:
+        """Name the dataset where it has taken the worker with it, which then can say nothing."""
+        if answer.status is RunStatus.FAILED:
+            return answer
+        plugin = self._registry.of("dataset", ref).plugin
+        who = f"dataset `{ref.name}` of plugin {plugin.label}"
+        return dataclasses.replace(answer, error=f"{who} could not be loaded: {answer.error}")

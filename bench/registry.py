@@ -7,11 +7,9 @@ is an error.
 
 from __future__ import annotations
 
-import contextlib
 import fnmatch
 import os
 import re
-import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -21,6 +19,7 @@ import pluggy
 
 from bench import api_version, deprecations, entry_points, hookspecs
 from bench.errors import AmbiguousNameError, PluginError, UnknownNameError, UsageError
+from bench.foreign_code import calling, stdout_to_stderr
 from bench.records import ComponentRef
 from bench.specs import KINDS, UNFIT_FOR_NAMES, Component, Loss, Metric, Task
 from bench.text import did_you_mean, listing, one_line
@@ -192,7 +191,8 @@ class Registry:
             raise UsageError(f"{kind} `{scheme}` takes no path; write `{scheme}` alone")
         if not text.strip():
             raise UsageError(f"{kind} `{selector}` lacks a path; write `{scheme}:PATH`")
-        return Offer(offer.component.at(text), offer.plugin)
+        with calling(f"{kind} `{scheme}` of plugin {offer.plugin.label} takes no such path"):
+            return Offer(offer.component.at(text), offer.plugin)
 
     def _with_source(self, kind: str, selector: str) -> str:
         """Return a path that stands alone with the source that its ending speaks for."""
@@ -299,26 +299,6 @@ def load_registry() -> Registry:
     if broken and any(os.environ.get(name, "") not in ("", "0") for name in _STRICT_VARIABLES):
         raise PluginError(f"plugin {broken[0].label} could not be loaded: {broken[0].error}")
     return registry
-
-
-@contextlib.contextmanager
-def stdout_to_stderr() -> Iterator[None]:
-    """Send to stderr whatever foreign code prints, from C as well as from Python."""
-    sys.stdout.flush()
-    try:
-        saved = os.dup(1)
-        os.dup2(2, 1)
-    except OSError:  # a caller without those descriptors
-        with contextlib.redirect_stdout(sys.stderr):
-            yield
-        return
-    try:
-        # redirect_stdout as well: in a notebook or under a test sys.stdout is not descriptor 1.
-        with contextlib.redirect_stdout(sys.stderr):
-            yield
-    finally:
-        os.dup2(saved, 1)
-        os.close(saved)
 
 
 def _reason(plugin: Plugin, error: BaseException, *, imported: bool) -> str:

@@ -33,10 +33,11 @@ from bench.dispatch import (
 )
 from bench.errors import EnvironmentFailure
 from bench.forecast import PlannedRun
+from bench.foreign_code import calling, stdout_to_stderr
 from bench.jobs import Job, JobKind
-from bench.preparing import Preparing
+from bench.preparing import Answer, Preparing
 from bench.records import ComponentRef, EpochMetrics, Purpose, RunRecord, RunSpec, RunStatus
-from bench.registry import Offer, Registry, stdout_to_stderr
+from bench.registry import Offer, Registry
 from bench.specs import Executor, ExecutorSession
 from bench.store import Store, prune_weights
 from bench.text import duration, one_line
@@ -177,9 +178,11 @@ class Runner:
         }
         offer = self._component("executor", self._executor)
         assert isinstance(offer.component, Executor)
-        return offer.component.build(
-            self._config.workers, ["torch", *sorted(preload)], **self._executor.params
-        )
+        who = f"executor `{offer.name}` of plugin {offer.plugin.label}"
+        with calling(f"{who} could not start"):
+            return offer.component.build(
+                self._config.workers, ["torch", *sorted(preload)], **self._executor.params
+            )
 
     def _component(self, kind: str, ref: ComponentRef) -> Offer:
         return self._registry.of(kind, ref)
@@ -188,10 +191,10 @@ class Runner:
         """Start a worker and learn which device it has."""
         config = self._config
         asked = {name: getattr(config, name) for name in ("device", "devices", "workers")}
-        [(result, error)] = self._ask([(JobKind.HELLO, asked)])
-        if result is None:
-            raise EnvironmentFailure(f"no worker could start: {error}")
-        return result
+        [answer] = self._ask([(JobKind.HELLO, asked)])
+        if answer.result is None:
+            raise EnvironmentFailure(f"no worker could start: {answer.error}")
+        return answer.result
 
     def _prepare(self, specs: list[RunSpec], device_name: str) -> list[RunSpec]:
         """Store what is not stored yet, and complete the keys; what cannot be stored has failed."""
@@ -200,7 +203,8 @@ class Runner:
         for spec in completed:
             if spec.source in errors:
                 self._unfit.add(spec.cell)
-                self._finish(_record(spec, RunStatus.FAILED, errors[spec.source], {}))
+                answer = errors[spec.source]
+                self._finish(_record(spec, answer.status, answer.error, {}))
         return completed
 
     def _open(self, spec: RunSpec) -> bool:
@@ -392,18 +396,19 @@ class Runner:
 
     def _ask(
         self, requests: Sequence[tuple[JobKind, dict[str, Any]]], labels: Sequence[str] = ()
-    ) -> list[tuple[dict[str, Any] | None, str]]:
-        """Send jobs and return, in order, each one's result or None with the error.
+    ) -> list[Answer]:
+        """Send jobs and return, in order, what became of each.
 
         Args:
             requests: kind and payload of each job.
             labels: what each job's progress is shown under, where it reports any.
         """
-        answers: list[tuple[dict[str, Any] | None, str]] = [(None, "")] * len(requests)
+        answers = [Answer(RunStatus.INTERRUPTED, None, "")] * len(requests)
 
         def task(index: int, kind: JobKind, payload: dict[str, Any]) -> Task:
             def ended(status: RunStatus, error: str, facts: dict[str, Any]) -> None:
-                answers[index] = (facts if status is RunStatus.OK else None, error)
+                result = facts if status is RunStatus.OK else None
+                answers[index] = Answer(status, result, error)
 
             def progress(data: dict[str, Any]) -> None:
                 self._observer.progress(labels[index], data["what"], data["done"], data["total"])

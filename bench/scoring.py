@@ -11,7 +11,7 @@ import dataclasses
 import json
 import math
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -21,7 +21,8 @@ import numpy.typing as npt
 
 from bench import provenance, stats
 from bench.answers import AnswerBook, stamp
-from bench.errors import BenchError, DataError, UsageError
+from bench.errors import DataError, UsageError
+from bench.foreign_code import calling
 from bench.records import RunRecord, digest
 from bench.registry import Registry
 from bench.selectors import with_params
@@ -70,7 +71,8 @@ class Wanted:
         try:
             value = compute(answers, self)
             if metric.compute is None and metric.per_item is not None:
-                return np.asarray(metric.per_item(answers, **self.params), np.float64)
+                with _calling(self):
+                    return np.asarray(metric.per_item(answers, **self.params), np.float64)
         except DataError:
             return math.nan
         return value
@@ -260,16 +262,8 @@ def compute(answers: Answers, wanted: Wanted) -> float:
         UsageError: a param has a value that it cannot have.
     """
     metric = wanted.metric
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # those of a hundred resamples would be a page
-            value = float(metric.value(answers, wanted.params))
-    except BenchError:
-        raise
-    except Exception as error:  # a plugin's code may raise anything
-        raise DataError(
-            f"metric of plugin `{wanted.plugin}` failed: {type(error).__name__}: {error}"
-        ) from error
+    with _calling(wanted):
+        value = float(metric.value(answers, wanted.params))
     low, high = metric.bounds
     if not math.isnan(value) and not is_within(value, metric.bounds):
         raise DataError(f"plugin `{wanted.plugin}` gave {value}, which is not in {low} to {high}")
@@ -282,6 +276,14 @@ def is_within(value: float, bounds: tuple[float, float]) -> bool:
     return low - _SLACK <= value <= high + _SLACK
 
 
+@contextlib.contextmanager
+def _calling(wanted: Wanted) -> Iterator[None]:
+    who = f"metric of plugin `{wanted.plugin}`"
+    with calling(f"{who} failed", error=DataError), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # those of a hundred resamples would be a page
+        yield
+
+
 def item_interval(answers: Answers, wanted: Wanted, value: float) -> stats.Interval:
     """Return the 95 % interval that the test items give a metric of one network.
 
@@ -291,7 +293,8 @@ def item_interval(answers: Answers, wanted: Wanted, value: float) -> stats.Inter
     """
     metric, count = wanted.metric, len(answers.ids)
     if metric.compute is None and metric.per_item is not None:
-        each = np.asarray(metric.per_item(answers, **wanted.params), np.float64)
+        with _calling(wanted):
+            each = np.asarray(metric.per_item(answers, **wanted.params), np.float64)
         if np.isin(each, (0.0, 1.0)).all():
             return stats.wilson(round(float(each.sum())), count)
         error = float(each.std(ddof=1)) / math.sqrt(count) if count > 1 else math.inf

@@ -15,7 +15,8 @@ from samples import add_plugin, make_plugin_module
 import bench
 from bench import hookspecs
 from bench.errors import AmbiguousNameError, PluginError, UnknownNameError, UsageError
-from bench.registry import HOOKS, Plugin, Registry, load_registry, stdout_to_stderr
+from bench.foreign_code import stdout_to_stderr
+from bench.registry import HOOKS, Plugin, Registry, load_registry
 from bench.specs import KINDS, Component
 
 

@@ -25,8 +25,9 @@ from bench.cli.common import (
 )
 from bench.cli.fields import field_options
 from bench.config import ExperimentConfig
+from bench.foreign_code import stdout_to_stderr
 from bench.plan import PlannedDataset, plan_dataset
-from bench.registry import Registry, stdout_to_stderr
+from bench.registry import Registry
 from bench.selection import Selection, Subset
 from bench.stored import Images, Indices, StoredDataset, channel_statistics
 from bench.text import listing, one_line

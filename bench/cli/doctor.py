@@ -13,6 +13,7 @@ import click
 
 from bench import files, hardware, provenance
 from bench.cli.common import json_option, print_columns, print_json, results_option
+from bench.foreign_code import stdout_to_stderr
 from bench.registry import Registry, load_registry
 from bench.specs import Dataset
 from bench.text import byte_size, listing, one_line
@@ -96,9 +97,10 @@ def _check_data(registry: Registry) -> tuple[str, bool, str]:
         if component.address is not None:
             continue  # a source has data only once it is given a path
         try:
-            if component.locate is None or component.locate(None, **component.defaults):
-                here.append(offer.name)
-        except Exception as error:  # a plugin's own code; one line is enough here
+            with stdout_to_stderr():
+                if component.locate is None or component.locate(None, **component.defaults):
+                    here.append(offer.name)
+        except (Exception, SystemExit) as error:  # a plugin's own code; one line is enough here
             return "data", False, one_line(f"`{offer.name}`: {type(error).__name__}: {error}")
     return "data", bool(here), f"at hand without a download: {listing(here)}"
 

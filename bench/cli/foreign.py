@@ -98,7 +98,7 @@ def load(command: Foreign) -> click.Command:
     Raises:
         PluginError: it cannot be imported, or is no click command.
     """
-    from bench.registry import stdout_to_stderr
+    from bench.foreign_code import stdout_to_stderr
 
     point = command.point
     try:

@@ -14,7 +14,8 @@ import click
 from bench import files
 from bench.cli.common import NamedPath, print_warnings, registry_with_warnings, results_option
 from bench.errors import PluginError, StoreError, UsageError
-from bench.registry import Offer, Registry, load_registry, stdout_to_stderr
+from bench.foreign_code import calling
+from bench.registry import Offer, Registry, load_registry
 from bench.report import preparing
 from bench.report.content import Content
 from bench.selectors import with_params
@@ -144,16 +145,9 @@ def _text(offer: Offer, params: dict[str, Any], content: Content) -> str:
         PluginError: the format failed, or returned something else than text.
     """
     who = f"report `{offer.name}` of plugin {offer.plugin.label}"
-    with stdout_to_stderr():
-        try:
-            text = offer.component.factory(content, **params)
-        except KeyboardInterrupt:
-            raise
-        except BaseException as error:  # a plugin may even raise SystemExit
-            raise PluginError(
-                f"{who} failed: {type(error).__name__}: {error} (`--debug` shows where); choose "
-                "another by `--format`"
-            ) from error
+    advice = " (`--debug` shows where); choose another by `--format`"
+    with calling(f"{who} failed", advice=advice):
+        text = offer.component.factory(content, **params)
     if not isinstance(text, str):
         raise PluginError(
             f"{who} returned {type(text).__name__}, not str; choose another by `--format`"

@@ -55,7 +55,7 @@ class RatePlan:
             factor = float(schedule(history))
         except BenchError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             told = one_line(f"{type(error).__name__}: {error}")
             raise PluginError(f"{self.where} failed after epoch {len(history)}: {told}") from error
         if not np.isfinite(factor):

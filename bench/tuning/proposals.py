@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bench.errors import BenchError, ConfigError, PluginError
+from bench.foreign_code import stdout_to_stderr
 from bench.overrides import typed
 from bench.registry import Offer
 from bench.text import one_line
@@ -180,8 +181,9 @@ def propose(part: Part, trial: Any, answer: Answer) -> dict[str, Any]:
         return {}
     asking = Asking(answer)
     try:
-        returned = suggest(NamedTrial(trial, asking))
-    except Exception as error:
+        with stdout_to_stderr():
+            returned = suggest(NamedTrial(trial, asking))
+    except (Exception, SystemExit) as error:
         if error is asking.error:
             raise
         said = str(error) if isinstance(error, BenchError) else f"{type(error).__name__}: {error}"

@@ -21,7 +21,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 
 from bench import EnvironmentFailure, Job, JobEvent, JobEventKind, UsageError
-from bench.registry import stdout_to_stderr
+from bench.foreign_code import stdout_to_stderr
 from bench.text import listing
 from bench_local import process
 

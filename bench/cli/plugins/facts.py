@@ -12,7 +12,8 @@ from typing import Any
 
 from bench import api_version
 from bench.errors import PluginError
-from bench.registry import Offer, Plugin, Registry, stdout_to_stderr
+from bench.foreign_code import stdout_to_stderr
+from bench.registry import Offer, Plugin, Registry
 from bench.specs import KINDS
 from bench.text import one_line
 from bench.tuning.proposals import Part, try_out
