@@ -9,14 +9,14 @@ import torch
 from torch import Tensor
 
 from bench.conformance.params import rules_on_params
-from bench.conformance.rules import Broken, rule
+from bench.conformance.rules import Broken, Skipped, rule
 from bench.engine.augment import Augmenter, to_float
 from bench.engine.device import seed_everything
 from bench.engine.generators import random_state
 from bench.errors import PluginError
 from bench.registry import Offer
 from bench.specs import ImageKind
-from bench.text import listing
+from bench.text import listing, one_line
 
 Shape = tuple[int, int, int]
 
@@ -28,6 +28,8 @@ POOL = 10
 ROWS = (7, 0, 4, 2, 9, 5)
 """Those that make a batch."""
 ROUNDING = 1e-5
+ON_DEVICES = 0.02
+"""How far a value may be from that on another device, and the part of all that may be farther."""
 
 
 class Changed(NamedTuple):
@@ -63,10 +65,10 @@ def applied(
 ) -> Changed:
     """Return what a run makes of some images of a split in its first epoch."""
     augmenter = Augmenter(transforms, seed, len(pool))
-    ids = torch.tensor(rows)
+    ids = torch.tensor(rows, device=pool.device)
     images = augmenter.augment(pool[ids], ids, 1)
     if not augmenter.mixes:
-        return Changed(images, torch.ones(len(ids)))
+        return Changed(images, torch.ones(len(ids), device=pool.device))
     partners = augmenter.partners(ids, 1)
     others = augmenter.augment(pool[partners], partners, 1)
     return Changed(*augmenter.mix(images, others, ids, 1))
@@ -278,3 +280,24 @@ def gives_labels_the_share_of_the_image(offer: Offer) -> None:
             f"average from how white these are, turned round by {wrong:.2f}",
             "return the share of the image itself, 1 where nothing is mixed",
         )
+
+
+@rule("augmentation")
+def computes_on_the_gpu(offer: Offer) -> None:
+    """Compute where the images are, with random numbers that are there too."""
+    if not torch.cuda.is_available():
+        raise Skipped("there is no CUDA device")
+    transforms = built(offer)
+    pool = photos(USUAL)
+    expected = applied(transforms, pool)
+    fix = "make tensors on `images.device`; `draws` gives its numbers there"
+    try:
+        images, share = applied(transforms, pool.cuda())
+    except RuntimeError as error:
+        raise Broken(f"on a GPU it raised {one_line(str(error), 200)}", fix) from error
+    if not (images.is_cuda and share.is_cuda):
+        raise Broken("images of a GPU came back on the CPU", fix)
+    apart = (to_float(images).cpu() - to_float(expected.images)).abs()
+    # A pixel whose place is rounded otherwise may come from its neighbour.
+    if float((apart > ON_DEVICES).float().mean()) > ON_DEVICES:
+        raise Broken(f"on a GPU images differ by up to {float(apart.max()):.2g}", fix)

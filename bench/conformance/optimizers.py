@@ -82,8 +82,9 @@ def net() -> Net:
 def net_loss(model: nn.Module) -> Tensor:
     """Return the loss on 16 images, always the same ones."""
     generator = torch.Generator().manual_seed(1)
-    images = torch.randn(16, 1, 6, 6, generator=generator)
-    return functional.cross_entropy(model(images), torch.arange(16) % 5)
+    device = next(model.parameters()).device
+    images = torch.randn(16, 1, 6, 6, generator=generator).to(device)
+    return functional.cross_entropy(model(images), torch.arange(16, device=device) % 5)
 
 
 def built(offer: Offer, model: nn.Module, **params: Any) -> Optimizer:
@@ -376,3 +377,20 @@ def stands_any_layout_in_memory(offer: Offer) -> None:
                 f"`{name}` differs by {most:.3g} after 3 steps if it lies `channels_last`",
                 "compute with tensors as they are shaped, or use `reshape` in place of `view`",
             )
+
+
+@rule("optimizer")
+def trains_on_the_gpu(offer: Offer) -> None:
+    """Lower the loss of a small network on a GPU, with learning rates that may lie there."""
+    if not torch.cuda.is_available():
+        raise Skipped("there is no CUDA device")
+    resting_on(lowers_the_loss_of_a_tiny_net, offer)
+    model = net().cuda()
+    try:
+        losses = Training(model, built(offer, model)).take(NET_STEPS)
+    except RuntimeError as error:
+        raise Broken(
+            f"on a GPU it raised {one_line(str(error), 200)}",
+            "make its state with `torch.zeros_like(parameter)`, where the parameter is",
+        ) from error
+    _check_fallen(losses[0], losses[-1], NET_STEPS, "a small network on a GPU")
