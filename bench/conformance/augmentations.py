@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from bench.conformance.params import rules_on_params
 from bench.conformance.rules import Broken, Skipped, rule
+from bench.conformance.suggestions import rule_on_suggestions
 from bench.engine.augment import Augmenter, to_float
 from bench.engine.device import seed_everything
 from bench.engine.generators import random_state
@@ -106,7 +106,7 @@ def keeps_shape_and_dtype(offer: Offer) -> None:
             )
 
 
-rules_on_params("augmentation", lambda offer, **params: built(offer, **params))
+rule_on_suggestions("augmentation", lambda offer, **params: built(offer, **params))
 
 
 @rule("augmentation")

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from bench.conformance.params import rules_on_params
 from bench.conformance.rules import Broken, Skipped, rule
+from bench.conformance.suggestions import rule_on_suggestions
 from bench.engine.updates import micro_batches
 from bench.registry import Offer
 from bench.specs import SINGLE_LABEL, Loss, Task
@@ -134,7 +134,7 @@ def returns_one_number(offer: Offer) -> None:
         )
 
 
-rules_on_params("loss", lambda offer, **params: usual(offer, **params))
+rule_on_suggestions("loss", lambda offer, **params: usual(offer, **params))
 
 
 @rule("loss")

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim import Optimizer
 
-from bench.conformance.params import rules_on_params
 from bench.conformance.rules import Broken, Skipped, rule
+from bench.conformance.suggestions import rule_on_suggestions
 from bench.engine.device import seed_everything
 from bench.engine.freezing import set_rates
 from bench.engine.rates import LearningRates, RatePlan
@@ -170,7 +170,7 @@ def builds_an_optimizer(offer: Offer) -> None:
         ) from error
 
 
-rules_on_params("optimizer", lambda offer, **params: built(offer, net(), **params))
+rule_on_suggestions("optimizer", lambda offer, **params: built(offer, net(), **params))
 
 
 @rule("optimizer")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from bench.conformance.params import rules_on_params
 from bench.conformance.rules import Broken, rule
+from bench.conformance.suggestions import rule_on_suggestions
 from bench.engine.device import seed_everything
 from bench.engine.rates import RatePlan, checked_schedule
 from bench.errors import PluginError
@@ -77,7 +77,7 @@ def gives_each_step_a_factor(offer: Offer) -> None:
         factors(made, val_losses)
 
 
-rules_on_params("schedule", lambda offer, **params: factors(built(offer, **params)))
+rule_on_suggestions("schedule", lambda offer, **params: factors(built(offer, **params)))
 
 
 @rule("schedule")

@@ -1,4 +1,4 @@
-"""Rules on params, the same for every kind of component that has some."""
+"""What components propose to a search, tried out: one rule for all kinds that have a `suggest`."""
 
 from __future__ import annotations
 
@@ -6,45 +6,24 @@ import random
 from collections.abc import Callable
 from typing import Any
 
-from bench.conformance.rules import Broken, rule
-from bench.errors import BenchError, PluginError
+from bench.conformance.rules import Broken, after_name, rule
+from bench.errors import PluginError
 from bench.overrides import defaults_of
 from bench.registry import Offer
-from bench.resolving import pins_of
 from bench.text import listing, one_line
 from bench.tuning.domains import Domain
 from bench.tuning.proposals import Part, propose, try_out
 from bench.tuning.walking import Path, ScriptedTrial, explore
 
 _EVENLY = 33
-"""Points of a range among which the trials at random choose."""
-_TRIALS = 40
-
-
-def rules_on_params(kind: str, build: Callable[..., Any]) -> None:
-    """Make the rules that look at the params of a kind.
+"""Points of a range among which the trials at random cdef rule_on_suggestions(kind: str, build: Callable[..., Any]) -> None:
+    """Make the rule on what the components of a kind propose.
 
     Args:
         kind: of component.
         build: takes an offer and params, and has the component build with them; it may look at
             what was built, and raise what it likes.
     """
-
-    @rule(kind)
-    def has_plain_params(offer: Offer) -> None:
-        """Have params with defaults that a record can hold, and pins that are protocol fields."""
-        try:
-            defaults_of(offer)
-        except PluginError as error:
-            raise Broken(
-                str(error), "give each keyword-only param of the factory a plain default"
-            ) from error
-        try:
-            pins_of([offer])
-        except BenchError as error:
-            raise Broken(
-                str(error), "pin fields that `bench run --help` shows, to values that they take"
-            ) from error
 
     @rule(kind)
     def suggests_usable_params(offer: Offer) -> None:
@@ -58,8 +37,9 @@ def rules_on_params(kind: str, build: Callable[..., Any]) -> None:
             try_out(part, {})
             proposed = proposals(part)
         except PluginError as error:
-            evidence = str(error).removeprefix(f"{part.label}: ")
-            raise Broken(evidence, f"let `suggest` return params of `build` ({known})") from error
+            raise Broken(
+                after_name(error, offer), f"let `suggest` return params of `build` ({known})"
+            ) from error
         for params in proposed:
             try:
                 build(offer, **params)
