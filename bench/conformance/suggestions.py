@@ -16,7 +16,11 @@ from bench.tuning.proposals import Part, propose, try_out
 from bench.tuning.walking import Path, ScriptedTrial, explore
 
 _EVENLY = 33
-"""Points of a range among which the trials at random cdef rule_on_suggestions(kind: str, build: Callable[..., Any]) -> None:
+"""Points of a range among which the trials at random choose."""
+_TRIALS = 40
+
+
+def rule_on_suggestions(kind: str, build: Callable[..., Any]) -> None:
     """Make the rule on what the components of a kind propose.
 
     Args:
