@@ -109,7 +109,10 @@ def execute(
     """
     store = Store(config.results)
     tuner = _tuner(config, registry, store, observer.message) if config.tune else None
-    runner = Runner(config, what.executor, registry, store, observer, further or tuner)
+    runner = Runner(
+        *(config, what.executor, registry, store, observer, further or tuner),
+        trackers=what.trackers,
+    )
     registry.manager.register(observer, name="console")
     try:
         outcome: Outcome = runner.run(planned)

@@ -124,6 +124,11 @@ class ExperimentConfig(BaseModel):
         description="minutes of training after which a run saves its state inside an epoch; at "
         "the end of one it does anyway, unless it did within the last second",
     )
+    trackers: tuple[str, ...] = Field(
+        (),
+        description="where runs are told of as they happen, beside their records: a tracking "
+        "server, files that another program draws (`bench list trackers`)",
+    )
     rerun: bool = Field(False, description="train again what is already finished")
     fail_fast: bool = Field(False, description="stop at the first run that fails")
     metrics: tuple[str, ...] = Field(
@@ -145,7 +150,8 @@ class ExperimentConfig(BaseModel):
     protocol: dict[str, Any] = Field(default_factory=dict, exclude=True)
 
     @field_validator(
-        *("datasets", "models", "optimizers", "weights", "search", "objectives", "metrics"),
+        *("datasets", "models", "optimizers", "weights"),
+        *("search", "objectives", "metrics", "trackers"),
         mode="before",
     )
     @classmethod

@@ -6,6 +6,7 @@ in, but nothing is imported, built or loaded.
 
 from __future__ import annotations
 
+import importlib.util
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -31,16 +32,21 @@ from bench.resolving import (
     pins_of,
     task_of,
 )
-from bench.specs import Dataset, Task
+from bench.specs import Dataset, Task, Tracker
 from bench.text import listing
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The runs of an experiment, in order, and the executor that is to carry them out."""
+    """The runs of an experiment, in order, and the executor that is to carry them out.
+
+    Attributes:
+        trackers: where they are told of as they happen.
+    """
 
     runs: list[RunSpec]
     executor: ComponentRef
+    trackers: tuple[ComponentRef, ...] = ()
 
 
 def plan(config: ExperimentConfig, registry: Registry) -> Plan:
@@ -61,6 +67,7 @@ def plan(config: ExperimentConfig, registry: Registry) -> Plan:
     executors = list(overrides.variants(_by_name("executor", config.executor, registry)))
     if len(executors) > 1:
         raise ConfigError(f"`{executors[0].name}` is the executor; its params take one value each")
+    trackers = tuple(_trackers(config, overrides, registry))
     specs: dict[str, RunSpec] = {}
     for dataset in datasets:
         assert isinstance(dataset.component, Dataset)
@@ -109,7 +116,26 @@ def plan(config: ExperimentConfig, registry: Registry) -> Plan:
     overrides.check_all_used()
     given = {*config.protocol, *overrides.protocol}
     check_in_use(given, [spec.settings for spec in specs.values()])
-    return Plan(list(specs.values()), executors[0])
+    return Plan(list(specs.values()), executors[0], trackers)
+
+
+def _trackers(
+    config: ExperimentConfig, overrides: Overrides, registry: Registry
+) -> Iterator[ComponentRef]:
+    """Yield the trackers that are asked for; what they import must be installed."""
+    for offer in registry.select("tracker", config.trackers):
+        tracker = offer.component
+        assert isinstance(tracker, Tracker)
+        for module, what in tracker.needs.items():
+            if importlib.util.find_spec(module) is None:
+                raise UsageError(
+                    f"tracker `{tracker.name}` needs `{module}`, which is not installed; "
+                    f"`pip install {what}` brings it"
+                )
+        variants = list(overrides.variants(offer))
+        if len(variants) > 1:
+            raise ConfigError(f"`{tracker.name}` is a tracker; its params take one value each")
+        yield from variants
 
 
 def draw_of(config: ExperimentConfig) -> dict[str, Any]:

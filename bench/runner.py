@@ -33,8 +33,9 @@ from bench.dispatch import (
 )
 from bench.errors import EnvironmentFailure
 from bench.forecast import PlannedRun
-from bench.foreign_code import calling, stdout_to_stderr
+from bench.foreign_code import calling
 from bench.jobs import Job, JobKind
+from bench.observing import Observers
 from bench.preparing import Answer, Preparing
 from bench.records import ComponentRef, EpochMetrics, Purpose, RunRecord, RunSpec, RunStatus
 from bench.registry import Offer, Registry
@@ -105,6 +106,7 @@ class Runner:
         store: Store,
         observer: Observer,
         tuning: Tuning | None = None,
+        trackers: Sequence[ComponentRef] = (),
     ) -> None:
         self._tuning = tuning
         self._is_tuned = True
@@ -117,7 +119,8 @@ class Runner:
         self._jobs = 0
         self._specs: list[RunSpec] = []
         self._records: dict[str, RunRecord] = {}
-        self._warned: set[str] = set()
+        self._has_warned = False
+        self._observers = Observers(registry, trackers, store.root, observer.message, observer)
         self._interruption = Interruption()
         self._describing = Describing(config, store.root, observer.message)
 
@@ -134,7 +137,8 @@ class Runner:
                         run.disk_bytes(self._config.keep, self._config.pictures) for run in left
                     )
                     self._store.check_writable(needed)
-                    self._carry_out()
+                    with self._observers:
+                        self._carry_out()
         except KeyboardInterrupt:
             interrupted = True
         else:
@@ -381,18 +385,18 @@ class Runner:
             self._dispatcher.stopping = True
 
     def _notify(self, hook: str, **arguments: Any) -> None:
-        """Call the observers; one that fails is named once and never fails a run."""
+        """Tell the one who watches at once, and all others in their own time."""
         for implementation in getattr(self._registry.manager.hook, hook).get_hookimpls():
-            names = [*implementation.argnames, *implementation.kwargnames]
+            if implementation.plugin is not self._observer:
+                continue
             try:
-                with stdout_to_stderr():
-                    implementation.function(*(arguments[name] for name in names))
-            except (Exception, SystemExit) as error:
-                name = implementation.plugin_name
-                if name not in self._warned:
-                    self._warned.add(name)
+                implementation.function(**arguments)
+            except Exception as error:
+                if not self._has_warned:
+                    self._has_warned = True
                     reason = one_line(f"{type(error).__name__}: {error}")
-                    self._observer.message(f"warning: `{hook}` of plugin `{name}` failed: {reason}")
+                    self._observer.message(f"warning: `{hook}` cannot be shown: {reason}")
+        self._observers.tell(hook, arguments)
 
     def _ask(
         self, requests: Sequence[tuple[JobKind, dict[str, Any]]], labels: Sequence[str] = ()

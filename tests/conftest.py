@@ -58,7 +58,11 @@ def install(site: Path, distribution: str, points: dict[str, str], version: str 
 
 @dataclass
 class Watcher:
-    """An observer that remembers; it stands in for the console."""
+    """An observer that remembers; it stands in for the console.
+
+    Attributes:
+        stop_after: the number of epochs after which Ctrl-C comes; it comes once.
+    """
 
     messages: list[str] = field(default_factory=list)
     started: list[RunSpec] = field(default_factory=list)
@@ -66,6 +70,7 @@ class Watcher:
     finished: list[RunRecord] = field(default_factory=list)
     sizes: dict[str, int] = field(default_factory=dict)
     progressed: list[tuple[str, str, int, int]] = field(default_factory=list)
+    stop_after: int | None = None
 
     def message(self, text: str) -> None:
         self.messages.append(text)
@@ -83,6 +88,11 @@ class Watcher:
     @hookimpl
     def epoch_finished(self, run: RunSpec, metrics: EpochMetrics) -> None:
         self.epochs.append((run.id, metrics))
+        if self.stop_after is not None:
+            self.stop_after -= 1
+            if not self.stop_after:
+                self.stop_after = None
+                raise KeyboardInterrupt
 
     @hookimpl
     def run_finished(self, record: RunRecord) -> None:

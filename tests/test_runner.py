@@ -16,7 +16,7 @@ import bench
 import bench_local.pool
 from bench.api import Result
 from bench.hookspecs import hookimpl
-from bench.records import EpochMetrics, RunRecord, RunSpec, RunStatus
+from bench.records import RunRecord, RunSpec, RunStatus
 from bench.store import Store
 
 Experiment = Callable[..., Result]
@@ -197,24 +197,12 @@ def test_an_observer_that_fails_is_named_once_and_fails_no_run(
     assert "`run_started` of plugin `observer-0` failed: RuntimeError: the tracker" in warning
 
 
-class Stop:
-    """An observer through which Ctrl-C comes at a known moment."""
-
-    def __init__(self, after: int = 1) -> None:
-        self.left = after
-
-    @hookimpl
-    def epoch_finished(self, run: RunSpec, metrics: EpochMetrics) -> None:
-        self.left -= 1
-        if self.left == 0:
-            raise KeyboardInterrupt
-
-
 def test_what_is_finished_outlasts_an_interruption(
     experiment: Experiment, watcher: Watcher, store: Store
 ) -> None:
     # Two epochs of the first run, one of the second.
-    stopped = experiment(plugins=(Stop(after=3),), seeds=3)
+    watcher.stop_after = 3
+    stopped = experiment(seeds=3)
     assert stopped.interrupted
     assert [str(record.status) for record in stopped.records] == ["ok", "interrupted"]
     assert workers_of(os.getpid()) == set()
@@ -225,9 +213,12 @@ def test_what_is_finished_outlasts_an_interruption(
     assert resumed.records[0] == stopped.records[0]
 
 
-def test_an_interrupted_repetition_keeps_the_result(experiment: Experiment, store: Store) -> None:
+def test_an_interrupted_repetition_keeps_the_result(
+    experiment: Experiment, watcher: Watcher, store: Store
+) -> None:
     [before] = experiment().records
-    stopped = experiment(plugins=(Stop(),), rerun=True)
+    watcher.stop_after = 1
+    stopped = experiment(rerun=True)
     assert stopped.interrupted
     assert store.read(before.id) == before
 

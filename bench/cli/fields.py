@@ -28,6 +28,7 @@ _COMPLETIONS = {
     "loss": "loss",
     "augmentation": "augmentation",
     "metrics": "metric",
+    "trackers": "tracker",
 }
 _KEYED = {"set": "NAME.PARAM=V1,V2", "space": "NAME.PARAM=LOW..HIGH"}
 _FLAGS = ("deterministic", "rerun", "fail_fast", "offline", "pretrained")
