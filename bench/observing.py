@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import functools
 import threading
 import time
 from collections import deque
@@ -221,12 +222,12 @@ class Observers:
             calls = {} if plugin is None or plugin is console else _hooks(registry, plugin)
             if calls:
                 remedy = f"`bench plugins info {name}` says whose it is"
-                self._add(f"plugin `{name}`", remedy, calls, lambda calls=calls: calls)
+                self._add(f"plugin `{name}`", remedy, calls, functools.partial(dict, calls))
         for ref in trackers:
             tracker = registry.of("tracker", ref).component
             assert isinstance(tracker, Tracker)
             remedy = "see that what it writes to answers, or leave it out of `--trackers`"
-            prepare = lambda tracker=tracker, ref=ref: _opened(tracker, ref, folder)  # noqa: E731
+            prepare = functools.partial(_opened, tracker, ref, folder)
             self._add(f"tracker `{ref.name}`", remedy, HOOKS, prepare)
 
     def _add(
