@@ -14,9 +14,12 @@ import numpy as np
 
 from bench import scoring
 from bench.conformance import answer_samples as samples
+from bench.conformance import places
+from bench.conformance.params import rules_on_params
 from bench.conformance.rules import Broken, Skipped, rule
 from bench.errors import BenchError, DataError
 from bench.specs import Answers, Metric, Task
+from bench.text import one_line
 
 if TYPE_CHECKING:
     from bench.registry import Offer
@@ -44,7 +47,7 @@ def gives_a_number(offer: Offer) -> None:
         raise Broken(f"its `tasks` are {metric.tasks!r}", "name members of `bench.Task`")
     for name, answers in _usual(metric):
         params = metric.defaults
-        with _quietly(name):
+        with _quietly(offer, name, "let it give a number for what lacks nothing"):
             given: Any = metric.factory(answers, **params)
         if metric.compute is None:
             shape = np.shape(given)
@@ -73,7 +76,7 @@ def keeps_its_bounds(offer: Offer) -> None:
             f"its `bounds` are {low} and {high}", "give the least value, then the greatest"
         )
     for name, answers in (*_usual(metric), *_odd(metric)):
-        value = _value(metric, name, answers, allowed=Exception)
+        value = _value(offer, name, answers, allowed=Exception)
         if value is not None and not scoring.is_within(value, metric.bounds):
             raise Broken(
                 f"it gave {value:.6g} for {name}, which is not in {low:g} to {high:g}",
@@ -95,7 +98,7 @@ def is_better_for_right_answers(offer: Offer) -> None:
             "some wrong": some,
             "all wrong": samples.wrong(some),
         }
-        found = {name: _value(metric, name, answers) for name, answers in said.items()}
+        found = {name: _value(offer, name, answers) for name, answers in said.items()}
         best = found.pop("all right")
         others = {name: value for name, value in found.items() if value is not None}
         assert best is not None, "usual answers give a number"
@@ -123,7 +126,7 @@ def repeats_itself(offer: Offer) -> None:
     """Equal answers have equal values, however often it is asked."""
     metric = _metric(offer)
     for name, answers in _usual(metric):
-        first, again = (_value(metric, name, answers) for _ in range(2))
+        first, again = (_value(offer, name, answers) for _ in range(2))
         if not _alike(first, again, 0.0):
             raise Broken(
                 f"it gave {_told(first)} for {name}, then {_told(again)}",
@@ -138,9 +141,9 @@ def ignores_the_order(offer: Offer) -> None:
     metric = _metric(offer)
     for name, answers in (*_usual(metric), *_odd(metric)):
         order = np.random.default_rng(len(answers.ids)).permutation(len(answers.ids))
-        before = _value(metric, name, answers, allowed=Exception)
-        after = _value(metric, name, samples.taken(answers, order), allowed=Exception)
-        if not _alike(before, after, SAME) and _repeats(metric, answers, before):
+        before = _value(offer, name, answers, allowed=Exception)
+        after = _value(offer, name, samples.taken(answers, order), allowed=Exception)
+        if not _alike(before, after, SAME) and _repeats(offer, answers, before):
             raise Broken(
                 f"it gave {_told(before)} for {name}, and {_told(after)} for the same in another "
                 "order",
@@ -154,7 +157,7 @@ def leaves_answers_alone(offer: Offer) -> None:
     metric = _metric(offer)
     for name, answers in _usual(metric):
         before = {field: np.array(array) for field, array in _arrays(answers)}
-        _value(metric, name, answers)
+        _value(offer, name, answers)
         for field, array in _arrays(answers):
             if not np.array_equal(before[field], array):
                 raise Broken(
@@ -181,10 +184,10 @@ def computes_precisely(offer: Offer) -> None:
             predicted=stored.predicted.astype(np.int64),
             probabilities=stored.probabilities.astype(np.float64),
         )
-        expected = _value(metric, name, wide)
+        expected = _value(offer, name, wide)
         for types, answers in (("as stored", stored), ("with labels of uint8", narrow)):
-            found = _value(metric, name, answers)
-            if not _alike(found, expected, EXACT) and _repeats(metric, wide, expected):
+            found = _value(offer, name, answers)
+            if not _alike(found, expected, EXACT) and _repeats(offer, wide, expected):
                 raise Broken(
                     f"it gave {_told(found)} for {name} {types}, and {_told(expected)} for the "
                     "same numbers as int64 and float64",
@@ -196,18 +199,18 @@ def computes_precisely(offer: Offer) -> None:
 @rule("metric")
 def copes_with_any_split(offer: Offer) -> None:
     """Any split gives a number, NaN or `bench.DataError`, whatever classes or labels it lacks."""
-    metric = _metric(offer)
-    for name, answers in _odd(metric):
-        _value(metric, name, answers)
+    fix = "return NaN, or raise `bench.DataError`, where such answers leave it undefined"
+    for name, answers in _odd(_metric(offer)):
+        _value(offer, name, answers, fix=fix)
 
 
 @rule("metric")
 def says_what_answers_lack(offer: Offer) -> None:
     """Where a run has not stored what it needs, it gives NaN or raises `bench.DataError`."""
-    metric = _metric(offer)
-    for task in metric.tasks:
+    fix = 'raise `bench.DataError("its probabilities are not stored")`, or whatever is lacking'
+    for task in _metric(offer).tasks:
         for name, answers in samples.lacking(task):
-            _value(metric, name, answers)
+            _value(offer, name, answers, fix=fix)
 
 
 @rule("metric")
@@ -219,12 +222,13 @@ def refuses_impossible_params(offer: Offer) -> None:
             for task in metric.tasks:
                 name = f"{samples.ITEMS} items of a {task} task, with `{param}={value!r}`"
                 params = {**metric.defaults, param: value}
-                found = _value(metric, name, samples.drawn(task), params, BenchError)
+                answers = samples.drawn(task)
+                fix = f"raise `bench.ConfigError` for values that `{param}` cannot have"
+                found = _value(offer, name, answers, params=params, allowed=BenchError, fix=fix)
                 if found is not None and not scoring.is_within(found, metric.bounds):
                     low, high = metric.bounds
                     raise Broken(
-                        f"it gave {found:.6g} for {name}, which is not in {low:g} to {high:g}",
-                        f"raise `bench.ConfigError` for values that `{param}` cannot have",
+                        f"it gave {found:.6g} for {name}, which is not in {low:g} to {high:g}", fix
                     )
 
 
@@ -234,14 +238,13 @@ def agrees_with_its_reference(offer: Offer) -> None:
     metric = _metric(offer)
     if metric.reference is None:
         raise Skipped("it has no `reference`")
+    same = dataclasses.replace(metric, compute=metric.reference, per_item=None)
+    other = dataclasses.replace(offer, component=same)
     for params in _settings(metric):
         given = "".join(f", with `{param}={value!r}`" for param, value in params.items())
         for name, answers in (*_usual(metric), *_odd(metric)):
-            value = _value(metric, name, answers, params, Exception)
-            other = dataclasses.replace(
-                metric, compute=metric.reference, per_item=None, reference=None
-            )
-            expected = _value(other, f"{name}, by its reference", answers, params)
+            value = _value(offer, name, answers, params=params, allowed=Exception)
+            expected = _value(other, f"{name}, by its reference", answers, params=params)
             if not _alike(value, expected, EXACT):
                 raise Broken(
                     f"it gave {_told(value)} for {name}{given}, and its reference "
@@ -249,6 +252,14 @@ def agrees_with_its_reference(offer: Offer) -> None:
                     "mend whichever is wrong; where both are right in their way, say in the "
                     "docstring which definition counts and let the reference follow it",
                 )
+
+
+def _computed(offer: Offer, **params: Any) -> None:
+    for task in _metric(offer).tasks:
+        _metric(offer).value(samples.drawn(task), {**offer.component.defaults, **params})
+
+
+rules_on_params("metric", _computed)
 
 
 def _metric(offer: Offer) -> Metric:
@@ -286,26 +297,31 @@ def _arrays(answers: Answers) -> Iterator[tuple[str, np.ndarray]]:
 
 
 @contextlib.contextmanager
-def _quietly(name: str) -> Iterator[None]:
-    """Silence warnings, as reading does, and note on an error what it was met with."""
+def _quietly(offer: Offer, name: str, fix: str) -> Iterator[None]:
+    """Silence warnings, as reading does; Broken for an error, with what it was met with."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     except Exception as error:
-        error.add_note(f"for {name}")
-        raise
+        place = places.of_error(error, places.folder_of(offer.plugin.module))
+        told = one_line(f"{type(error).__name__}: {error}", 200)
+        where = f" ({place})" if place else ""
+        raise Broken(f"it raised {told}{where} for {name}", fix) from error
 
 
 def _value(
-    metric: Metric,
+    offer: Offer,
     name: str,
     answers: Answers,
+    *,
     params: Mapping[str, Any] | None = None,
     allowed: type[Exception] = DataError,
+    fix: str = "let it give a number for what lacks nothing",
 ) -> float | None:
     """Return a metric of answers; None where it says by NaN or an error that they have none."""
-    with _quietly(name):
+    metric = _metric(offer)
+    with _quietly(offer, name, fix):
         try:
             value = float(metric.value(answers, metric.defaults if params is None else params))
         except allowed:
@@ -313,9 +329,9 @@ def _value(
     return None if math.isnan(value) else value
 
 
-def _repeats(metric: Metric, answers: Answers, value: float | None) -> bool:
+def _repeats(offer: Offer, answers: Answers, value: float | None) -> bool:
     """Return whether it gives a value again; where it does not, `repeats_itself` tells of it."""
-    return _alike(value, _value(metric, "", answers, allowed=Exception), 0.0)
+    return _alike(value, _value(offer, "", answers, allowed=Exception), 0.0)
 
 
 def _alike(one: float | None, other: float | None, tolerance: float) -> bool:
