@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.conformance.params import rules_on_params
 from bench.conformance.rules import Broken, rule
 from bench.jobs import Job, JobEvent, JobEventKind, JobKind
 from bench.specs import Executor, ExecutorSession
@@ -260,9 +259,6 @@ def _close(offer: Offer, *, force: bool, busy: bool) -> None:
         )
 
 
-rules_on_params("executor", lambda offer, **params: _built(offer, **params).close(force=True))
-
-
 class _Overdue(Exception):
     """What was waited for has not happened."""
 
@@ -373,16 +369,12 @@ class _Session:
             )
 
 
-def _built(offer: Offer, **params: Any) -> ExecutorSession:
-    assert isinstance(offer.component, Executor)
-    return offer.component.build(_WORKERS, ["torch"], **params)
-
-
 @contextlib.contextmanager
 def _open(offer: Offer) -> Iterator[_Session]:
     """Build a session, which is closed by force in the end, whatever has happened."""
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        inner = _built(offer)
+        assert isinstance(offer.component, Executor)
+        inner = offer.component.build(_WORKERS, ["torch"])
         try:
             yield _Session(inner, Path(folder))
         finally:

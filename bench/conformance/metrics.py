@@ -15,7 +15,6 @@ import numpy as np
 from bench import scoring
 from bench.conformance import answer_samples as samples
 from bench.conformance import places
-from bench.conformance.params import rules_on_params
 from bench.conformance.rules import Broken, Skipped, rule
 from bench.errors import BenchError, DataError
 from bench.specs import Answers, Metric, Task
@@ -252,14 +251,6 @@ def agrees_with_its_reference(offer: Offer) -> None:
                     "mend whichever is wrong; where both are right in their way, say in the "
                     "docstring which definition counts and let the reference follow it",
                 )
-
-
-def _computed(offer: Offer, **params: Any) -> None:
-    for task in _metric(offer).tasks:
-        _metric(offer).value(samples.drawn(task), {**offer.component.defaults, **params})
-
-
-rules_on_params("metric", _computed)
 
 
 def _metric(offer: Offer) -> Metric:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from bench.conformance import elsewhere, markup, places
 from bench.conformance import report_samples as samples
-from bench.conformance.params import rules_on_params
 from bench.conformance.rules import Broken, rule
 from bench.report.content import Content
 from bench.specs import Report
@@ -120,13 +119,6 @@ def leaves_its_content_alone(offer: Offer) -> None:
             "it changed the content that it was given",
             "work on a copy: the same content may be written in several formats",
         )
-
-
-def _rendered(offer: Offer, **params: Any) -> None:
-    offer.component.factory(samples.whole(samples.unchanged), **params)
-
-
-rules_on_params("report", _rendered)
 
 
 def _check_form(offer: Offer, name: str, text: str, usual: str) -> None:
