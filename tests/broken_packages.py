@@ -98,6 +98,14 @@ UNLOADABLE = {
     Package("bench-strangers", LOSS.format(name="x").replace("losses", "models")): (
         "`register_models` returned Loss, not bench.Model"
     ),
+    Package("bench-too-new", "BENCH_API = 99\nfrom bench import Unheard\n"): (
+        "it is written for plugin API 99, and this bench has 1; install a newer bench-harness, or "
+        "an older `bench-too-new`"
+    ),
+    Package("bench-too-old", "BENCH_API = 0\n" + LOSS.format(name="old")): (
+        "it is written for plugin API 0, and this bench understands 1; install a newer "
+        "`bench-too-old`, or an older bench-harness"
+    ),
 }
 
 # Two plugins, one name.
@@ -143,8 +151,8 @@ import os
 import bench
 
 def noise(place):
-    print("noise of", place)
-    os.write(1, b"noise beside Python\\n")
+    print("clamour of", place)
+    os.write(1, b"clamour beside Python\\n")
 
 noise("import")
 
@@ -169,7 +177,7 @@ def load(data_dir, *, path=""):
 
     noise("load")
     labels = np.arange(48) % 3
-    images = np.repeat(labels * 80, 64).reshape(48, 8, 8).astype(np.uint8)
+    images = np.random.default_rng(0).integers(0, 255, (48, 8, 8), dtype=np.uint8)
     return bench.Splits(train=(images, labels), test=(images, labels))
 
 def locate(data_dir, *, path=""):
@@ -240,7 +248,34 @@ def register_metrics():
 """,
 )
 
+# Commands that cannot be called: name -> what is said where somebody tries.
+COMMANDS = {
+    "lacking": "AttributeError: module 'bench_lacking' has no attribute 'nothing'",
+    "late": "SystemExit: too late",
+    "thing": "`bench_thing:THING` is no click command but `int`",
+}
+WITH_COMMANDS = [
+    Package("bench-lacking", "", points={"bench.commands": {"lacking": "bench_lacking:nothing"}}),
+    Package(
+        "bench-late",
+        "import sys\nsys.exit('too late')",
+        points={"bench.commands": {"late": "bench_late:command"}},
+    ),
+    Package("bench-thing", "THING = 5", points={"bench.commands": {"thing": "bench_thing:THING"}}),
+    Package(
+        "bench-thief",
+        "import click\n\n@click.command()\ndef command():\n    print('stolen')\n",
+        points={"bench.commands": {"plugins": "bench_thief:command"}},
+    ),
+]
+
 SLOW_SECONDS = 1.5
 SLOW = Package(
-    "bench-slow", f"import time\ntime.sleep({SLOW_SECONDS})\n" + LOSS.format(name="slow")
+    "bench-slow",
+    f"import time\nprint('the slow one is imported')\ntime.sleep({SLOW_SECONDS})\n"
+    + LOSS.format(name="slow"),
+    points={
+        "bench": {"bench_slow": "bench_slow"},
+        "bench.commands": {"slowly": "bench_slow:nothing"},
+    },
 )
