@@ -13,12 +13,15 @@ from bench.conformance.common import COMMON
 from bench.conformance.rules import RULES, Rule
 from bench.specs import KINDS
 
+FURTHER = {"model": ("model_modes", "model_facts")}
+"""By kind, the files with rules besides the one that is called as the kind in the plural."""
+
 
 def rules_of(kind: str) -> list[Rule]:
     """Return the rules of a kind, those for all kinds last; this may import torch."""
-    module = f"{__name__}.{KINDS[kind].plural}"
-    if importlib.util.find_spec(module) is not None:
-        importlib.import_module(module)
+    for name in (KINDS[kind].plural, *FURTHER.get(kind, ())):
+        if importlib.util.find_spec(f"{__name__}.{name}") is not None:
+            importlib.import_module(f"{__name__}.{name}")
     common = [
         Rule(kind, check.__name__, check, (inspect.getdoc(check) or "").partition("\n")[0])
         for check in COMMON

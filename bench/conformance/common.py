@@ -21,15 +21,30 @@ looks."""
 
 def tells_its_params(offer: Offer) -> None:
     """Its params are keyword-only, with defaults that a record can hold."""
-    empty = inspect.Parameter.empty
-    found = inspect.signature(offer.component.factory).parameters.values()
-    lacking = [p.name for p in found if p.kind is p.KEYWORD_ONLY and p.default is empty]
+    component = offer.component
+    found = inspect.signature(component.factory).parameters.values()
+    lacking = [p.name for p in found if p.kind is p.KEYWORD_ONLY and p.default is p.empty]
     if lacking:
         raise Broken(
-            f"params {listing(lacking)} have no default",
+            f"{listing(lacking)} has no default",
             "give each param a default: it is the untuned baseline, and what is documented",
         )
-    defaults_of(offer)
+    try:
+        defaults_of(offer)
+    except BenchError as error:
+        fix = "give each keyword-only param of the factory a plain default"
+        raise Broken(after_name(error, offer), fix) from error
+
+
+def pins_fields_of_the_protocol(offer: Offer) -> None:
+    """What it pins or recommends are fields of the protocol, with values that they take."""
+    recommended = getattr(offer.component, "recommends", {})
+    for verb, fields in (("pins", offer.component.pins), ("recommends", recommended)):
+        try:
+            known_fields(offer, fields, verb)
+        except BenchError as error:
+            fix = "name fields that `bench run --help` shows, with values that they take"
+            raise Broken(after_name(error, offer), fix) from error
 
 
 def says_what_it_is(offer: Offer) -> None:
@@ -39,18 +54,6 @@ def says_what_it_is(offer: Offer) -> None:
             "it has neither a description nor a docstring",
             "begin the factory with a docstring: its first line is what `bench list` shows",
         )
-
-
-def pins_fields_of_the_protocol(offer: Offer) -> None:
-    """It pins and recommends fields that the protocol has, with values that these take."""
-    for verb, fields in (
-        ("pins", offer.component.pins),
-        ("recommends", getattr(offer.component, "recommends", {})),
-    ):
-        try:
-            known_fields(offer, fields, verb)
-        except BenchError as error:
-            raise Broken(after_name(error, offer), "name a field that the protocol has") from error
 
 
 def preloads_what_is_there(offer: Offer) -> None:
@@ -82,8 +85,8 @@ def keeps_stdout_clean(offer: Offer) -> None:
 
 COMMON = (
     tells_its_params,
-    says_what_it_is,
     pins_fields_of_the_protocol,
+    says_what_it_is,
     preloads_what_is_there,
     keeps_stdout_clean,
 )

@@ -49,7 +49,7 @@ class Recipe:
     def of(cls, offer: Offer, params: Mapping[str, Any] | None = None) -> Self:
         """Return the recipe of a component, and of the params that were bound to it."""
         plugin, component = offer.plugin, offer.component
-        bound = _bound(component.factory)
+        bound = _bound(component)
         # A source at a path has another name; its own comes first among the others.
         name = component.aliases[0] if component.is_source and PATH in bound else component.name
         return cls(
@@ -105,7 +105,7 @@ def with_params(offer: Offer, params: Mapping[str, Any]) -> Component:
     if not given:
         return component
     bound: dict[str, Any] = {
-        name: functools.partial(taker, **given)
+        name: Given(taker, **given)
         for name in (*TAKERS, "compute", "per_item")
         if callable(taker := getattr(component, name, None))
     }
@@ -121,10 +121,17 @@ def suited(params: Mapping[str, Any], offer: Offer) -> dict[str, Any]:
     return {name: value for name, value in params.items() if name in known}
 
 
-def _bound(factory: Any) -> dict[str, Any]:
-    """Return the params that were bound to a factory."""
+class Given(functools.partial[Any]):
+    """A factory with params that were given here, as against those that its plugin has bound."""
+
+
+def _bound(component: Component) -> dict[str, Any]:
+    """Return the params that were bound to a component here."""
     found: dict[str, Any] = {}
+    factory: Any = component.factory
     while isinstance(factory, functools.partial):
-        found = {**factory.keywords, **found}
+        # Of a source, `path` is what stood after its colon.
+        here = isinstance(factory, Given) or (component.is_source and [*factory.keywords] == [PATH])
+        found = {**(factory.keywords if here else {}), **found}
         factory = factory.func
     return found
