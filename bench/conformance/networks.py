@@ -18,7 +18,7 @@ CHANNELS = 3
 BATCH = 4
 WARM_STEPS = 2
 """Steps after which statistics are those of images, and what started at zero no longer is."""
-RATE = 0.05
+RATE = 0.01
 
 _sizes: dict[tuple[int, int, int, int], tuple[Offer, int]] = {}
 
