@@ -8,6 +8,8 @@ is an error.
 from __future__ import annotations
 
 import fnmatch
+import functools
+import inspect
 import os
 import re
 import time
@@ -337,7 +339,24 @@ def _collect(module: Any) -> Iterator[Component]:
                 seen.add((kind, name))
             if not callable(component.factory):
                 raise PluginError(f"{kind} `{component.name}` has no callable factory")
+            _check_signature(component)
             yield component
+
+
+def _check_signature(component: Component) -> None:
+    """Refuse a factory whose params nobody can know, as those that are written in C may be."""
+    factory = component.factory
+    while isinstance(factory, functools.partial):
+        factory = factory.func
+    if inspect.isfunction(factory):  # nearly all are; looking at each would take its time
+        return
+    try:
+        inspect.signature(factory)
+    except (TypeError, ValueError) as error:
+        raise PluginError(
+            f"{component.kind} `{component.name}` has a factory without a signature; "
+            "wrap it in a function whose keywords are its params"
+        ) from error
 
 
 def _returned(hook: Callable[[], Any], plural: str) -> list[Any]:

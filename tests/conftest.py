@@ -46,14 +46,20 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     shutil.rmtree(config.stash[_FOLDER], ignore_errors=True)
 
 
-def install(site: Path, distribution: str, points: dict[str, str], version: str = "1.0") -> None:
+def install(
+    site: Path,
+    distribution: str,
+    points: dict[str, str],
+    version: str = "1.0",
+    group: str = "bench",
+) -> None:
     """Make a folder hold a distribution with these entry points, as an installer would."""
     info = site / f"{distribution.replace('-', '_')}-{version}.dist-info"
     info.mkdir(parents=True)
     metadata = f"Metadata-Version: 2.1\nName: {distribution}\nVersion: {version}\n"
     (info / "METADATA").write_text(metadata)
     lines = "".join(f"{name} = {value}\n" for name, value in points.items())
-    (info / "entry_points.txt").write_text(f"[bench]\n{lines}")
+    (info / "entry_points.txt").write_text(f"[{group}]\n{lines}")
 
 
 @dataclass

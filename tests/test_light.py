@@ -70,6 +70,11 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("show", "SMALL"),
         ("why", "RUN"),
         ("plugins",),
+        ("plugins", "list", "--json"),
+        ("plugins", "info", "cnn"),
+        ("plugins", "info", "resnet50"),
+        ("plugins", "info", "adamw"),
+        ("plugins", "info", "bench_optim"),
         ("completion", "bash"),
         ("run", "--models", "tiny", "--datasets", "tiny", "--plan"),
     ],
@@ -152,6 +157,21 @@ def test_help_lists_every_command_and_imports_none() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.stderr == "set()\n"
     assert all(f"  {name} " in done.stdout for name in COMMANDS)
+
+
+def test_help_imports_nothing_of_plugins() -> None:
+    """Nor what running needs: it is what people wait for most often."""
+    code = (
+        "import sys\nfrom bench.cli import main\n"
+        "try:\n    main(['--help'])\nexcept SystemExit:\n    pass\n"
+        "print(sorted(sys.modules), file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    loaded = set(json.loads(done.stderr.replace("'", '"')))
+    assert "bench.cli" in loaded
+    assert {name for name in loaded if name.startswith("bench_") or name == "faults"} == set()
+    unneeded = {"bench.registry", "bench.specs", "bench.records", "pluggy", "numpy", "pydantic"}
+    assert loaded & unneeded == set()
 
 
 def test_without_plugins_the_core_offers_nothing() -> None:

@@ -285,6 +285,10 @@ def half_way() -> Iterator[bench.Model]:
             lambda: make_plugin_module(model("a", build=None)),
             "PluginError: model `a` has no callable factory",
         ),
+        (
+            lambda: make_plugin_module(model("a", build=min)),
+            "PluginError: model `a` has a factory without a signature; wrap it in a function",
+        ),
         *(
             (lambda name=name: make_plugin_module(model(name)), f"PluginError: model name {name!r}")
             for name in ("", " ", "a,b", "a@b", "a\nb", "a\x9bb", 3)

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import functools
 import os
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from bench.cli.lazy import LazyGroup
 from bench.errors import BenchError
-
-if TYPE_CHECKING:
-    from bench.cli.foreign import Foreign
 
 # name -> (module, one-line help): help and completion need neither.
 COMMANDS = {
@@ -59,19 +55,9 @@ class Verbs(LazyGroup):
 
     table = COMMANDS
 
-    @functools.cached_property
-    def foreign(self) -> list[Foreign]:
-        """The commands of plugins; read when help or a word that is no verb asks for them."""
-        from bench.cli import foreign
-
-        return foreign.commands(COMMANDS)
-
     def lines(self) -> dict[str, str]:
         """Return all commands with their help: our own first."""
-        return {**super().lines(), **self._of_plugins()}
-
-    def _of_plugins(self) -> dict[str, str]:
-        return {command.name: command.help for command in self.foreign if not command.problem}
+        return {**super().lines(), **_of_plugins()}
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         """Import and return a command, ours or a plugin's."""
@@ -80,7 +66,7 @@ class Verbs(LazyGroup):
         from bench.cli import foreign
 
         try:
-            found = foreign.find(name, self.foreign)
+            found = foreign.find(name, foreign.commands(COMMANDS))
             return foreign.load(found) if found else None
         except BenchError:
             if ctx.resilient_parsing:  # a shell completes a line, and wants no messages
@@ -90,11 +76,12 @@ class Verbs(LazyGroup):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the list of commands without importing any."""
         with formatter.section("Commands"):
-            formatter.write_dl(list(super().lines().items()))
-        others = self._of_plugins()
+            # `list` may be the submodule of that name here.
+            formatter.write_dl([*super().lines().items()])
+        others = _of_plugins()
         if others:
             with formatter.section("Commands of plugins"):
-                formatter.write_dl(list(others.items()))
+                formatter.write_dl([*others.items()])
 
     def invoke(self, ctx: click.Context) -> Any:
         """Call the command; that a reader such as `head` has seen enough is no failure.
@@ -115,6 +102,13 @@ class Verbs(LazyGroup):
                 raise
         _drop_stdout()
         return 3 if ctx.invoked_subcommand in DECIDING else 0
+
+
+def _of_plugins() -> dict[str, str]:
+    """Return the commands of plugins with their help; our own need not be looked for there."""
+    from bench.cli import foreign
+
+    return {each.name: each.help for each in foreign.commands(COMMANDS) if not each.problem}
 
 
 def _print_version(ctx: click.Context, param: click.Parameter, value: bool) -> None:

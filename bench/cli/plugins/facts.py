@@ -12,7 +12,6 @@ from typing import Any
 
 from bench import api_version
 from bench.errors import PluginError
-from bench.foreign_code import stdout_to_stderr
 from bench.registry import Offer, Plugin, Registry
 from bench.specs import KINDS
 from bench.text import one_line
@@ -102,8 +101,7 @@ def _space(offer: Offer) -> dict[str, Any]:
     component = offer.component
     part = Part(component.kind, component.name, offer, component.defaults, component.defaults)
     try:
-        with stdout_to_stderr():
-            proposal = try_out(part, {})
+        proposal = try_out(part, {})
     except PluginError as error:
         return {"space": {}, "space_error": one_line(str(error))}
     space = {
