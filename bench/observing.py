@@ -28,7 +28,7 @@ from bench.text import duration, one_line
 HOOKS = ("run_started", "epoch_finished", "run_finished")
 CAPACITY = 1_000
 """How many events may wait for an observer; starts and ends of runs may twice as many."""
-START_SECONDS = 3.0
+START_SECONDS = 1.0
 """How long an experiment waits for its trackers to be built; it starts beside those that take
 longer."""
 END_SECONDS = 10.0
