@@ -248,6 +248,52 @@ def register_metrics():
 """,
 )
 
+# Trackers that post what they are told to a server, and wait for its answer as long as it takes.
+TRACKERS = Package(
+    "bench-posts",
+    """
+import bench
+
+class Session:
+    def __init__(self, url):
+        self.url = url
+
+    def post(self, what):
+        from urllib.request import urlopen
+
+        print("clamour of a tracker")
+        urlopen(self.url, data=what.encode()).read()
+
+    def run_started(self, run):
+        self.post("started")
+
+    def epoch_finished(self, run, metrics):
+        self.post("epoch")
+
+    def run_finished(self, record):
+        self.post("finished")
+
+    def close(self):
+        pass
+
+def build(folder, *, url=""):
+    return Session(url)
+
+def fail(folder):
+    raise OSError("no server to be found")
+
+def leave(folder):
+    raise SystemExit("no server, no run")
+
+@bench.hookimpl
+def register_trackers():
+    yield bench.Tracker(name="refused", build=build)
+    yield bench.Tracker(name="hanging", build=build)
+    yield bench.Tracker(name="failing", build=fail)
+    yield bench.Tracker(name="leaving", build=leave)
+""",
+)
+
 # Commands that cannot be called: name -> what is said where somebody tries.
 COMMANDS = {
     "lacking": "AttributeError: module 'bench_lacking' has no attribute 'nothing'",

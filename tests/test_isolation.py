@@ -7,6 +7,8 @@ concern more than plugins, and the same ones in finer detail.
 from __future__ import annotations
 
 import json
+import socket
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -19,6 +21,7 @@ from broken_packages import (
     SLOW,
     SLOW_SECONDS,
     SOUND,
+    TRACKERS,
     TWINS,
     UNLOADABLE,
     WITH_COMMANDS,
@@ -34,7 +37,7 @@ Rows = dict[str, dict[str, Any]]
 def broken(workshop: Workshop, tmp_path_factory: pytest.TempPathFactory) -> Environment:
     """Return an environment with sound packages and all broken ones but the slow one installed."""
     folder = tmp_path_factory.mktemp("broken")
-    packages = [*SOUND, *UNLOADABLE, *TWINS, NOISY, NO_TEXT, *WITH_COMMANDS]
+    packages = [*SOUND, *UNLOADABLE, *TWINS, NOISY, NO_TEXT, TRACKERS, *WITH_COMMANDS]
     packages += [*WRONG_DATASETS, *WRONG_MODELS, *DEADLY_DATASETS, *DEADLY_MODELS]
     return workshop.environment(folder / "environment", workshop.wheels(folder / "made", packages))
 
@@ -276,6 +279,42 @@ def test_6_a_report_is_what_its_format_returns(broken: Environment, model_runs: 
     told = broken.bench("report", "--format", "noisy-text", "-o", "-")
     assert (told.code, told.out) == (0, "the text\n")
     assert "clamour of report" in told.err
+
+
+# Trackers whose server is down
+
+
+@pytest.fixture
+def ports() -> Iterator[dict[str, int]]:
+    """Return a port where nobody listens, and one where everybody waits for an answer for ever."""
+    with socket.socket() as free, socket.socket() as deaf:
+        free.bind(("127.0.0.1", 0))
+        deaf.bind(("127.0.0.1", 0))
+        deaf.listen()
+        yield {"refused": free.getsockname()[1], "hanging": deaf.getsockname()[1]}
+
+
+def test_28_a_tracker_whose_server_is_down_fails_no_run_and_is_one_warning(
+    broken: Environment, ports: dict[str, int]
+) -> None:
+    sets = [f"--set={name}.url=http://127.0.0.1:{port}/" for name, port in ports.items()]
+    trackers = ("refused", "hanging", "failing", "leaving")
+    run = ("run", "--models", "linear", "--datasets", "bars", "--epochs", "3", "--seeds", "2")
+    told = broken.bench(
+        *(*run, "--trackers", ",".join(trackers), *sets, "--results", "tracked", "--json")
+    )
+    assert told.code == 0, told.err
+    [row] = json.loads(told.out)["rows"]
+    assert (len(row["runs"]), row["failed"]) == (2, 0)
+    assert "clamour" not in told.out
+    for name, reason in zip(
+        trackers, ("Connection refused", "was not waited for", "OSError", "SystemExit"), strict=True
+    ):
+        assert sum(f"tracker `{name}`" in line for line in told.lines("warning:")) == 1
+        assert reason in told.err
+        assert f"tracker `{name}` missed 10 of 10 events" in told.err
+    assert " ".join(told.err.split()).count("leave it out of `--trackers`") == len(trackers)
+    assert len(list((broken.folder / "work" / "tracked" / "runs").glob("*/record.json"))) == 2
 
 
 # What is called when results are read
