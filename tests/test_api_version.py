@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from conftest import Done, install
 
 import bench
@@ -135,6 +136,24 @@ def test_the_built_in_plugins_declare_it() -> None:
     assert {plugin.name for plugin in built_in} == {*points["bench"]}
     assert {plugin.name for plugin in built_in if plugin.api != bench.API_VERSION} == set()
     assert [told for plugin in built_in for told in plugin.deprecations] == []
+
+
+def test_the_plugin_of_the_page_works_as_it_stands(installed: Callable[[str], Plugin]) -> None:
+    page = (ROOT / "docs/plugins/versions.md").read_text("utf-8")
+    [code] = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    [packaging] = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    plugin = installed(code)
+    assert (plugin.error, plugin.api) == (None, 1)
+    [optimizer] = plugin.components
+    network = torch.nn.Linear(2, 2)
+    assert optimizer.factory(network).defaults["betas"] == (0.95, 0.99)
+    project = tomllib.loads(packaging)["project"]
+    assert optimizer.name in project["name"]
+    assert [*project["entry-points"]["bench"]] == ["bench_adam_long"]
+    assert (
+        "it is written for plugin API 2, and this bench has 1; install a newer bench-harness, "
+        "or an older `acme-widgets`"
+    ) in page
 
 
 # What goes

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -294,3 +296,21 @@ def test_entry_points_may_stand_in_brackets_and_name_what_is_deep(site: Path) ->
     offer(site, deep="acme_deep:Outer.Inner.value [extra]")
     [point] = entry_points.find(entry_points.COMMANDS)
     assert point.load() == 3
+
+
+def test_the_command_of_the_page_works_as_it_stands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cli: Cli
+) -> None:
+    page = (Path(__file__).parent.parent / "docs/plugins/commands.md").read_text("utf-8")
+    [code] = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    [packaging] = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    project = tomllib.loads(packaging)["project"]
+    [(name, target)] = project["entry-points"][entry_points.COMMANDS].items()
+    module = target.partition(":")[0]
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / f"{module}.py").write_text(code)
+    offer(tmp_path, project["name"], **{name: target})
+    monkeypatch.chdir(tmp_path)
+    assert listed(cli("--help").out) == {"hello": "from bench-hello 1.0"}
+    assert cli("hello", "you").out == "Hello you! 0 runs are stored in `results`.\n"
+    sys.modules.pop(module)
