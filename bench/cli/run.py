@@ -102,13 +102,21 @@ def _print_plan(planned: list[PlannedRun], config: ExperimentConfig, as_json: bo
     console.print(f"{plan_summary(planned, config)}, {byte_size(disk)} of disk")
 
 
+def _masked(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_masked(each) for each in value]
+    return masked(value) if isinstance(value, str) else value
+
+
 def keep_command(config: ExperimentConfig) -> None:
     """Leave beside the results the file that makes them again."""
     words, values = ["bench", *sys.argv[1:]], config.values()
+    # Results are for sharing; passwords in addresses, of a database or a tracker, are not.
+    words = [masked(word) for word in words]
     if config.storage:
-        # Results are for sharing; the password of a database is not.
         values["storage"] = masked(config.storage)
-        words = [word.replace(config.storage, values["storage"]) for word in words]
+    if config.set:
+        values["set"] = {name: _masked(value) for name, value in values["set"].items()}
     text = f"# {shlex.join(words)}\n{to_toml(values)}"
     name = digest(text)[:8]
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import bench
-from faults import datasets, losses, models
+from faults import datasets, losses, models, trackers
 
 BENCH_API = 1
 
@@ -23,3 +23,8 @@ def register_models() -> Iterable[bench.Model]:
 @bench.hookimpl
 def register_losses() -> list[bench.Loss]:
     return losses.LOSSES
+
+
+@bench.hookimpl
+def register_trackers() -> list[bench.Tracker]:
+    return trackers.TRACKERS
