@@ -6,6 +6,7 @@ Their sessions are built for real, and given jobs that do as they are told (`Job
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import signal
 import tempfile
@@ -26,14 +27,15 @@ PATIENCE = 60.0
 """Seconds in which what is asked for has to happen: a first worker imports torch."""
 MOMENT = 5.0
 """Seconds that a call may take which is not to wait for anything."""
+_LIMIT = 3 * PATIENCE
+"""Seconds that a rule may take, which waits several times."""
 _POLL_SECONDS = 0.1
 _WORKERS = 2
-_FOREVER = 3600.0
 _ENDS = (JobEventKind.FINISHED, JobEventKind.DIED)
 _Step = tuple[str, Any]
 
 
-@rule("executor")
+@rule("executor", _LIMIT)
 def carries_out_a_job(offer: Offer) -> None:
     """Give a session that tells of a job's start, and hands back its result."""
     with _open(offer) as session:
@@ -57,7 +59,7 @@ def carries_out_a_job(offer: Offer) -> None:
             )
 
 
-@rule("executor")
+@rule("executor", _LIMIT)
 def tells_in_order(offer: Offer) -> None:
     """Tell of each job what its worker reports, all of it, in order, between start and end."""
     with _open(offer) as session:
@@ -79,7 +81,7 @@ def tells_in_order(offer: Offer) -> None:
                 )
 
 
-@rule("executor")
+@rule("executor", _LIMIT)
 def carries_plain_data(offer: Offer) -> None:
     """Carry plain data both ways as it is, whatever its size."""
     sent = {
@@ -99,7 +101,7 @@ def carries_plain_data(offer: Offer) -> None:
         )
 
 
-@rule("executor")
+@rule("executor", _LIMIT)
 def goes_on_after_a_failure(offer: Offer) -> None:
     """Tell how a job failed, and carry out the next one."""
     with _open(offer) as session:
@@ -115,25 +117,31 @@ def goes_on_after_a_failure(offer: Offer) -> None:
         session.expect_work("after one that failed")
 
 
-@rule("executor")
+@rule("executor", _LIMIT)
 def fills_its_slots(offer: Offer) -> None:
     """Have as many jobs under way at once as it has slots."""
     with _open(offer) as session:
-        jobs = [session.submit([("wait", _FOREVER)]) for _ in range(session.slots)]
+        jobs = [session.submit([_hanging()]) for _ in range(session.slots)]
         with contextlib.suppress(_Overdue):
             session.wait(lambda: all(session.events(job) for job in jobs))
         begun = [job for job in jobs if session.events(job)]
-        if len(begun) < len(jobs):
+        ended = [job for job in jobs if session.has_ended(job)]
+        if len(begun) < len(jobs) or ended:
             raise Broken(
-                f"of {len(jobs)} jobs that filled its {session.slots} slots {len(begun)} had "
-                f"started after {PATIENCE:g} s",
-                "start each job on a worker of its own, or offer fewer `slots`",
+                f"of {len(jobs)} jobs that filled its {session.slots} slots "
+                + (
+                    f"{len(ended)} had ended before all had started"
+                    if ended
+                    else f"{len(begun)} had started after {PATIENCE:g} s"
+                ),
+                "let `submit` start each job on a worker of its own and come back, or offer fewer "
+                "`slots`",
             )
         for job in jobs:
             session.cancel(job)
 
 
-@rule("executor")
+@rule("executor", _LIMIT)
 def tells_of_a_crash(offer: Offer) -> None:
     """Tell that a worker has died with a job in hand, and carry out the next one."""
     ways = (("signal", signal.SIGSEGV), ("exit", 3), ("signal", signal.SIGKILL))
@@ -142,7 +150,7 @@ def tells_of_a_crash(offer: Offer) -> None:
         with _open(offer) as session:
             job = session.submit([("report", {}), (step, int(number))])
             with contextlib.suppress(_Overdue):
-                session.wait(lambda job=job: session.has_ended(job))
+                session.wait(functools.partial(session.has_ended, job))
             told = session.events(job)
             if not told or told[-1].kind is not JobEventKind.DIED:
                 last = f"the last event was `{told[-1].kind}`" if told else "no event"
@@ -164,12 +172,12 @@ def tells_of_a_crash(offer: Offer) -> None:
             session.expect_work(f"after one that ended by {name}")
 
 
-@rule("executor")
+@rule("executor", _LIMIT)
 def cancels_what_hangs(offer: Offer) -> None:
     """End a job that hangs when it is cancelled, tell no more of it, and free its slot."""
     with _open(offer) as session:
         for _ in range(session.slots + 1):  # slots that are not freed run out
-            job = session.submit([("report", {}), ("wait", _FOREVER)])
+            job = session.submit([("report", {}), _hanging()])
             session.wait_for(job, 2, "that hangs")
             place = session.events(job)[-1].data
             before = len(session.events(job))
@@ -191,19 +199,31 @@ def cancels_what_hangs(offer: Offer) -> None:
         session.expect_work("after `cancel` of jobs that it does not have")
 
 
-@rule("executor")
+@rule("executor", _LIMIT)
 def polls_in_time(offer: Offer) -> None:
     """Come back from `poll` in time, whether there is something to tell or not."""
     with _open(offer) as session:
         session.expect_work("at first")
-        session.poll(0.2, "with nothing under way")
-        job = session.submit([("wait", _FOREVER)])
+        _poll_in_time(session, "with nothing under way")
+        job = session.submit([_hanging()])
         session.wait_for(job, 1, "that hangs")
-        session.poll(0.2, "while a job hangs")
+        _poll_in_time(session, "while a job hangs")
         session.cancel(job)
 
 
-@rule("executor")
+def _poll_in_time(session: _Session, when: str) -> None:
+    begun = time.monotonic()
+    session.poll(0.2)
+    took = time.monotonic() - begun
+    if took > 0.2 + MOMENT:
+        raise Broken(
+            f"`poll(0.2)` took {took:.1f} s {when}",
+            "wait for at most as long as it says: timeouts and Ctrl-C are looked after between two "
+            "calls",
+        )
+
+
+@rule("executor", _LIMIT)
 def keeps_output_in_the_log(offer: Offer) -> None:
     """Send what a job prints to its log."""
     with _open(offer) as session:
@@ -221,7 +241,7 @@ def keeps_output_in_the_log(offer: Offer) -> None:
                 )
 
 
-@rule("executor")
+@rule("executor", _LIMIT)
 def leaves_no_process_behind(offer: Offer) -> None:
     """Leave no worker behind when it is closed, busy or not, by force or not."""
     for force in (True, False):
@@ -235,7 +255,7 @@ def _close(offer: Offer, *, force: bool, busy: bool) -> None:
     with _open(offer) as session:
         places = [session.carry_out()[-1].data]
         if busy:
-            job = session.submit([("report", {}), ("wait", _FOREVER)])
+            job = session.submit([("report", {}), _hanging()])
             session.wait_for(job, 2, "that hangs")
             places.append(session.events(job)[-1].data)
         begun = time.monotonic()
@@ -257,6 +277,11 @@ def _close(offer: Offer, *, force: bool, busy: bool) -> None:
             f"after {how} there was a process {pid} more, `{one_line(name, 80)}`",
             "end in `close` whatever `build` has started",
         )
+
+
+def _hanging() -> _Step:
+    """Return the step of a job that does not end as long as anybody waits for it."""
+    return ("wait", 1.5 * PATIENCE)
 
 
 class _Overdue(Exception):
@@ -299,18 +324,9 @@ class _Session:
     def has_ended(self, job: str) -> bool:
         return any(event.kind in _ENDS for event in self._told[job])
 
-    def poll(self, seconds: float, when: str) -> None:
-        """Take what it has to tell, once it is known that it keeps to its time."""
-        begun = time.monotonic()
-        events = list(self._inner.poll(seconds))
-        took = time.monotonic() - begun
-        if took > seconds + MOMENT:
-            raise Broken(
-                f"`poll({seconds:g})` took {took:.1f} s {when}",
-                "wait for at most as long as it says: timeouts and Ctrl-C are looked after between "
-                "two calls",
-            )
-        for event in events:
+    def poll(self, seconds: float) -> None:
+        """Take what it has to tell."""
+        for event in self._inner.poll(seconds):
             if not isinstance(event, JobEvent) or event.job_id not in self._told:
                 raise Broken(
                     f"`poll` gave {one_line(repr(event), 100)}",
@@ -324,7 +340,7 @@ class _Session:
         while not condition():
             if time.monotonic() > limit:
                 raise _Overdue
-            self.poll(_POLL_SECONDS, "while a job was under way")
+            self.poll(_POLL_SECONDS)
 
     def wait_for(self, job: str, count: int, what: str) -> None:
         """Take what it tells until there are some events of a job."""
@@ -339,7 +355,7 @@ class _Session:
             self.wait(lambda: self.has_ended(job))
         except _Overdue:
             self._fail(job, what)
-        self.poll(_POLL_SECONDS, "after a job")
+        self.poll(_POLL_SECONDS)
 
     def _fail(self, job: str, what: str) -> None:
         told = [str(event.kind) for event in self._told[job]]

@@ -66,7 +66,7 @@ def serve(
         if isinstance(outcome, Offer):
             for rule in rules:
                 say("begun", rule.name)
-                faulthandler.dump_traceback_later(seconds, file=stack)
+                faulthandler.dump_traceback_later(max(seconds, rule.seconds), file=stack)
                 told = judge(rule, outcome)
                 if told is not None:
                     say(*told)

@@ -43,12 +43,14 @@ class Rule:
         name: of its function.
         check: takes an `Offer`; raises `Broken`, `Skipped` or, where the component does, anything.
         text: the first line of its docstring.
+        seconds: that it may take whatever is allowed, as it has an end of its own.
     """
 
     kind: str
     name: str
     check: Callable[[Offer], None]
     text: str
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,7 @@ broken, they are not checked."""
 Check = Callable[["Offer"], None]
 
 
-def rule(kind: str) -> Callable[[Check], Check]:
+def rule(kind: str, seconds: float = 0.0) -> Callable[[Check], Check]:
     """Return a decorator that makes a function a rule of a kind; its name is the rule's."""
 
     def add(check: Check) -> Check:
@@ -87,7 +89,7 @@ def rule(kind: str) -> Callable[[Check], Check]:
         text = (inspect.getdoc(check) or "").partition("\n")[0]
         assert text, f"rule `{name}` has no docstring"
         assert all(known.name != name for known in RULES[kind]), f"two rules `{name}` of a {kind}"
-        RULES[kind].append(Rule(kind, name, check, text))
+        RULES[kind].append(Rule(kind, name, check, text, seconds))
         return check
 
     return add

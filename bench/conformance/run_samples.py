@@ -45,7 +45,8 @@ def spec(seed: int = 0, *, name: str = "cnn", purpose: Purpose = Purpose.FINAL) 
         kind: ComponentRef(each, "acme", params if kind == "optimizer" else {})
         for kind, each in names.items()
     }
-    protocol = Protocol(schedule="constant", loss="cross-entropy", augmentation="none")
+    chosen = {kind: names[kind] for kind in ("schedule", "loss", "augmentation")}
+    protocol = Protocol.model_validate(chosen)
     tuned = {"study": "0123456789ab", "trial": 3} if purpose is Purpose.TRIAL else {}
     plan = RunSpec(
         dataset=refs["dataset"],

@@ -90,7 +90,9 @@ class _Child:
 
     def __init__(self, recipe: Recipe, rules: Sequence[Rule], seconds: float, folder: Path) -> None:
         context = multiprocessing.get_context("fork")
-        self._seconds = seconds
+        self._allowed = {LOADED: seconds}
+        self._allowed |= {rule.name: max(seconds, rule.seconds) for rule in rules}
+        self._rule = LOADED
         self._folder = folder
         self._rules = [rule.name for rule in rules]
         (folder / "stack.txt").write_text("")
@@ -107,12 +109,11 @@ class _Child:
 
     def watch(self, found: Findings) -> int:
         """Take down what it tells until it ends; return how many of its rules are dealt with."""
-        rule = LOADED
         try:
             for words in self._told():
                 match words:
                     case ("begun", name):
-                        rule = name
+                        self._rule = name
                     case ("loaded", folder):
                         found.folder = folder
                     case ("failed", name, evidence, fix):
@@ -122,10 +123,10 @@ class _Child:
                     case _:
                         return len(self._rules)
         except TimeoutError:
-            seconds = f"{self._seconds:g} s"
+            seconds = f"{self._allowed[self._rule]:g} s"
             found.failures.append(
                 Failure(
-                    rule,
+                    self._rule,
                     f"no end after {seconds}{self._place(found.folder)}",
                     "end in time; `--seconds` allows more where it takes longer for good reason",
                 )
@@ -135,10 +136,11 @@ class _Child:
             how = died_of(self._process.exitcode or 0)
             evidence = f"{how}{self._place(found.folder)}"
             fix = "a plugin must not end the process: raise an exception instead"
-            found.failures.append(Failure(rule, evidence, fix))
+            found.failures.append(Failure(self._rule, evidence, fix))
         finally:
             self._stop()
-        return self._rules.index(rule) + 1 if rule in self._rules else len(self._rules)
+        done = self._rule in self._rules
+        return self._rules.index(self._rule) + 1 if done else len(self._rules)
 
     def _told(self) -> Any:
         """Yield what the process tells.
@@ -148,7 +150,7 @@ class _Child:
             EOFError: it has died.
         """
         while True:
-            deadline = time.monotonic() + self._seconds + GRACE
+            deadline = time.monotonic() + self._allowed[self._rule] + GRACE
             ready: list[Any] = []
             while not ready:
                 left = deadline - time.monotonic()

@@ -64,6 +64,7 @@ class OneFile(Log):
     """Closes the file of a run that has ended, which may not be the one that is open."""
 
     def run_started(self, run):
+        self.file.close()
         self.file = (self.folder / f"{run.id}.csv").open("a")
         super().run_started(run)
 
