@@ -11,12 +11,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from bench.conformance.evidence import raised, unless_broken
 from bench.conformance.rules import Broken, Skipped, rule
 from bench.conformance.suggestions import rule_on_suggestions
 from bench.engine.updates import micro_batches
 from bench.registry import Offer
 from bench.specs import SINGLE_LABEL, Loss, Task
-from bench.text import listing, one_line
+from bench.text import listing
 
 IMAGES = 8
 COUNTS = (40, 3, 1, 6, 50)
@@ -175,15 +176,11 @@ def suits_the_tasks_it_declares(offer: Offer) -> None:
         except Broken:
             raise
         except Exception as error:
-            raise _wrong_labels(error, f"in a {task} task, with {labels.name}") from error
-
-
-def _wrong_labels(error: Exception, when: str) -> Broken:
-    told = one_line(f"{type(error).__name__}: {error}", 200)
-    return Broken(
-        f"{when}, it raised {told}",
-        "take these labels too, or say by `tasks=(bench.Task.MULTI_CLASS, ...)` what it is for",
-    )
+            raise Broken(
+                f"in a {task} task, with {labels.name}, {raised(error, offer)}",
+                "take these labels too, or say by `tasks=(bench.Task.MULTI_CLASS, ...)` what it "
+                "is for",
+            ) from error
 
 
 @rule("loss")
@@ -203,9 +200,9 @@ def takes_mixed_labels(offer: Offer) -> None:
         except Broken:
             raise
         except Exception as error:
-            told = one_line(f"{type(error).__name__}: {error}", 200)
-            raise Broken(f"with {labels.mixed().name}, it raised {told}", fix) from error
+            raise Broken(f"with {labels.mixed().name}, {raised(error, offer)}", fix) from error
         if not near(plain, as_rows):
+            unless_broken(is_a_mean_over_the_images, offer)
             raise Broken(
                 f"it is {plain.item():.6g} with {labels.name}, and {as_rows.item():.6g} with the "
                 "same ones as one-hot rows",
@@ -222,15 +219,17 @@ def stays_finite_if_answers_are_sure(offer: Offer) -> None:
             value = value_of(loss, logits, labels)
             if value.requires_grad:
                 value.backward()
-            finite = logits.grad is None or bool(torch.isfinite(logits.grad).all())
-            if not bool(torch.isfinite(value)) or not finite:
-                what = "its gradient is not finite" if not finite else "that is not finite"
-                raise Broken(
-                    f"of logits up to {float(logits.detach().abs().max()):.3g}, with "
-                    f"{labels.name}, it returned {value.item():.4g}; {what}",
-                    "use `log_softmax`, `logsigmoid` and the losses of torch that take logits; "
-                    "never the logarithm of a probability",
-                )
+            evidence = f"it returned {value.item():.4g}"
+            if bool(torch.isfinite(value)):
+                if logits.grad is None or bool(torch.isfinite(logits.grad).all()):
+                    continue
+                evidence += " with a gradient that is not finite"
+            most = float(logits.detach().abs().max())
+            raise Broken(
+                f"of logits up to {most:.3g}, with {labels.name}, {evidence}",
+                "use `log_softmax`, `logsigmoid` and the losses of torch that take logits; never "
+                "the logarithm of a probability",
+            )
 
 
 def _that_work(offer: Offer) -> Iterator[tuple[Any, Labels]]:
@@ -328,8 +327,7 @@ def stands_mixed_precision(offer: Offer) -> None:
             try:
                 value = value_of(loss, logits, labels)
             except Exception as error:
-                told = one_line(f"{type(error).__name__}: {error}", 200)
-                raise Broken(f"of bfloat16 logits it raised {told}", _IN_FLOAT) from error
+                raise Broken(f"of bfloat16 logits {raised(error, offer)}", _IN_FLOAT) from error
         if not near(value, exact, ROUNDED):
             raise Broken(
                 f"with {labels.name}, it is {value.item():.4g} of bfloat16 logits and "
@@ -354,9 +352,8 @@ def computes_on_the_gpu(offer: Offer) -> None:
     try:
         value = value_of(loss, logits.cuda(), labels._replace(values=labels.values.cuda()))
     except RuntimeError as error:
-        told = one_line(str(error), 200)
         raise Broken(
-            f"on a GPU it raised {told}",
+            f"on a GPU {raised(error, offer)}",
             "move what it keeps to `logits.device`, or return a module that holds it as a buffer",
         ) from error
     if not near(value, expected):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from bench.conformance.evidence import raised
 from bench.conformance.rules import Broken, rule
 from bench.conformance.suggestions import rule_on_suggestions
 from bench.engine.device import seed_everything
@@ -31,7 +32,7 @@ def built(offer: Offer, epochs: int = EPOCHS, each: int = EACH, **params: Any) -
         checked: Made = checked_schedule(made, steps, "`build`")
     except PluginError as error:
         raise Broken(
-            f"{error}, {each} of them in each epoch",
+            f"with steps={steps} and steps_per_epoch={each} {error}",
             "return a finite number for each of the `steps`, or a function of the finished epochs",
         ) from error
     return checked
@@ -87,11 +88,8 @@ def fits_runs_of_any_length(offer: Offer) -> None:
         try:
             factors(built(offer, epochs, each), LOSSES[0][:epochs], each)
         except Exception as error:
-            told = (
-                error.evidence if isinstance(error, Broken) else f"{type(error).__name__}: {error}"
-            )
             raise Broken(
-                f"in a run of {epochs * each} steps, {each} an epoch: {told}",
+                f"with steps={epochs * each} and steps_per_epoch={each} {raised(error, offer)}",
                 "mind runs of a single step or epoch, in which there is no way from first to last",
             ) from error
 

@@ -6,11 +6,12 @@ import random
 from collections.abc import Callable
 from typing import Any
 
+from bench.conformance.evidence import raised
 from bench.conformance.rules import Broken, after_name, rule
 from bench.errors import PluginError
 from bench.overrides import defaults_of
 from bench.registry import Offer
-from bench.text import listing, one_line
+from bench.text import listing
 from bench.tuning.domains import Domain
 from bench.tuning.proposals import Part, propose, try_out
 from bench.tuning.walking import Path, ScriptedTrial, explore
@@ -42,16 +43,16 @@ def rule_on_suggestions(kind: str, build: Callable[..., Any]) -> None:
             proposed = proposals(part)
         except PluginError as error:
             raise Broken(
-                after_name(error, offer), f"let `suggest` return params of `build` ({known})"
+                after_name(error, offer),
+                f"let `suggest` return params of `build` ({known}), in the types of their defaults",
             ) from error
         for params in proposed:
             try:
                 build(offer, **params)
             except Exception as error:
                 values = ", ".join(f"{name}={value!r}" for name, value in params.items())
-                told = one_line(f"{type(error).__name__}: {error}")
                 raise Broken(
-                    f"`suggest` proposed {values}, with which `build` raised {told}",
+                    f"of {values}, which `suggest` proposed, {raised(error, offer)}",
                     "let `suggest` ask only for what `build` takes",
                 ) from error
 
