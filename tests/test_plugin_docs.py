@@ -230,12 +230,13 @@ def test_the_readmes_plugin_trains_and_the_pages_report_is_printed(tmp_path: Pat
     assert lines[4].startswith("  1  a")
 
 
+@pytest.mark.slow
 def test_what_the_scaffold_writes_for_each_kind_trains_together(tmp_path: Path) -> None:
     names = ["halves", "two-layers", "orthogonal", "amsgrad", "half-life", "poly", "invert"]
-    environment = installed(tmp_path, shown(*names, "worst-recall"))
+    environment = installed(tmp_path, shown(*names, "worst-recall", "gentle"))
     words = "run --datasets halves --models two-layers --weights orthogonal --optimizers amsgrad"
     words += " --schedule half-life --loss poly --augmentation invert --metrics worst-recall"
-    [row] = rows_of(tmp_path, environment, f"{words} --epochs 1 --limit 60")
+    [row] = rows_of(tmp_path, environment, f"{words} --executor gentle --epochs 1 --limit 60")
     assert (row["dataset"], row["model"], row["optimizer"]) == ("halves", "two-layers", "amsgrad")
     assert row["weights"] == "orthogonal"
     assert 0 <= row["metrics"]["worst-recall"]["mean"] <= row["metrics"]["accuracy"]["mean"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import py_compile
 import shutil
@@ -18,6 +19,8 @@ from conftest import Done
 from environments import Workshop
 
 from bench import scaffold
+from bench.api_version import API_VERSION
+from bench.conformance.checking import check
 from bench.errors import StoreError, UsageError
 from bench.registry import Plugin, Registry, load_registry
 from bench.scaffold import Package
@@ -72,7 +75,7 @@ def test_a_new_module_offers_one_sound_component(
     [component] = registry.plugins[0].components
     assert (component.kind, component.name) == (kind, "fresh")
     assert component.summary
-    assert module.BENCH_API == 1
+    assert module.BENCH_API == API_VERSION
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -208,14 +211,53 @@ def test_a_folder_below_a_file_is_one_line(tmp_path: Path) -> None:
         scaffold.write(Package("bench-fresh", "model"), tmp_path / "file" / "new")
 
 
-def check_as_a_wheel(kind: str, workshop: Workshop, folder: Path) -> None:
-    """Build a new package, install it into a clean environment and run its own test there."""
-    project = folder / "bench-fresh"
+SLOW = ("dataset", "executor")
+"""Their rules start further processes that import torch."""
+
+
+@pytest.mark.parametrize(
+    "kinds",
+    [
+        pytest.param([kind for kind in KINDS if kind not in SLOW], id="most"),
+        pytest.param(list(SLOW), id="others", marks=pytest.mark.slow),
+    ],
+)
+def test_new_components_keep_the_rules_of_their_kinds(
+    kinds: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    offers = []
+    for kind in kinds:
+        name = f"bench_fresh_{kind}"
+        code = Package(f"bench-fresh-{kind}", kind).files()[f"{name}.py"]
+        (tmp_path / f"{name}.py").write_text(code, "utf-8")
+        importlib.invalidate_caches()
+        plugin = Plugin(name, name, "0.1.0", name)
+        registry = Registry()
+        registry.add(plugin, functools.partial(importlib.import_module, name))
+        offers += registry.offers(kind)
+    for kind, verdict in zip(kinds, check(offers, seconds=120), strict=True):
+        assert (verdict.kind, verdict.failures) == (kind, ())
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param(kind, marks=() if kind == "schedule" else pytest.mark.slow, id=kind)
+        for kind in KINDS
+    ],
+)
+def test_a_new_package_passes_its_own_test_as_a_wheel(
+    kind: str, tmp_path: Path, workshop: Workshop
+) -> None:
+    project = tmp_path / "bench-fresh"
     scaffold.write(Package("bench-fresh", kind), project)
-    wheels = workshop.wheels(folder / "built", [project])
-    environment = workshop.environment(folder / "environment", wheels)
+    wheels = workshop.wheels(tmp_path / "built", [project])
+    environment = workshop.environment(tmp_path / "environment", wheels)
+    shutil.move(project / "tests", tmp_path / "tests")  # what is tested is what is installed
     assert "fresh" in environment.bench("list", KINDS[kind].plural).out
-    words = ("-m", "pytest", "-q", "-p", "no:cacheprovider", project / "tests")
-    done = environment.run(environment.python, *words)
+    words = ("-m", "pytest", "-q", "-p", "no:cacheprovider", tmp_path / "tests")
+    done = environment.run(environment.python, *words, timeout=600)
     assert done.code == 0, done.out + done.err
     assert " passed" in done.out

@@ -140,7 +140,8 @@ def test_the_plugins_of_the_tutorial_keep_the_rules_of_their_kinds(
         assert plugin.error is None
         offers += [Offer(component, plugin) for component in plugin.components]
     assert [offer.component.kind for offer in offers] == ["dataset", "model", "optimizer"]
-    for verdict in check(offers, 100):
+    # That of datasets starts further processes: the test above has it.
+    for verdict in check(offers[1:], 100):
         assert verdict.failures == ()
 
 
