@@ -214,15 +214,15 @@ class Workshop:
 
     def install(self, environment: Environment, wheels: Iterable[Path]) -> None:
         """Install wheels, but not what they depend on."""
+        self._pip(environment, "install", "--no-index", "--no-deps", "--no-compile", *wheels)
+
+    def uninstall(self, environment: Environment, distribution: str) -> None:
+        """Uninstall a distribution."""
+        self._pip(environment, "uninstall", "--yes", distribution)
+
+    def _pip(self, environment: Environment, *words: object) -> None:
         pip = (self.folder / "pip" / "bin" / "python", "-m", "pip", "--python", environment.python)
-        flags = (
-            "--no-index",
-            "--no-deps",
-            "--no-compile",
-            "--quiet",
-            "--disable-pip-version-check",
-        )
-        done = environment.run(*pip, "install", *flags, *wheels)
+        done = environment.run(*pip, "--disable-pip-version-check", "--quiet", *words)
         assert done.code == 0, done.err
 
 
