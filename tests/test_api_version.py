@@ -8,7 +8,7 @@ import sys
 import tomllib
 import types
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -42,11 +42,10 @@ def loaded(**attributes: Any) -> Plugin:
 
 
 @pytest.fixture
-def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Plugin]:
+def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], Plugin]]:
     """Return a function that installs a plugin of this source, loads it and returns it."""
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setenv("BENCH_PLUGINS", "acme_nets")
-    monkeypatch.delitem(sys.modules, "acme_nets", raising=False)
 
     def install_and_load(source: str) -> Plugin:
         (tmp_path / "acme_nets.py").write_text(source)
@@ -54,7 +53,8 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str]
         [plugin] = load_registry().plugins
         return plugin
 
-    return install_and_load
+    yield install_and_load
+    sys.modules.pop("acme_nets", None)
 
 
 # Versions
@@ -131,10 +131,11 @@ def test_what_has_no_source_declares_nothing(target: str) -> None:
 
 
 def test_the_built_in_plugins_declare_it() -> None:
-    points = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["entry-points"]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    targets = project["entry-points"]["bench"].values()
+    assert {api_version.declared_in_source(target) for target in targets} == {bench.API_VERSION}
     built_in = [p for p in load_registry().plugins if p.distribution == "bench-harness"]
-    assert {plugin.name for plugin in built_in} == {*points["bench"]}
-    assert {plugin.name for plugin in built_in if plugin.api != bench.API_VERSION} == set()
+    assert {plugin.api for plugin in built_in} == {bench.API_VERSION}
     assert [told for plugin in built_in for told in plugin.deprecations] == []
 
 
@@ -254,7 +255,6 @@ def test_listings_show_versions_and_what_goes(
     for name, source in sources.items():
         (tmp_path / f"{name}.py").write_text(source)
         install(tmp_path, name.replace("_", "-"), {name: name})
-        monkeypatch.delitem(sys.modules, name, raising=False)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setenv("BENCH_PLUGINS", ",".join(sources))
     monkeypatch.setitem(deprecations.NAMES, "Net", OLD)
@@ -277,3 +277,5 @@ def test_listings_show_versions_and_what_goes(
     assert "broken" in rows["acme_new"]
     assert f"warning: plugin `acme_old` (acme-old 1.0): {OLD_TOLD}" in done.err
     assert "error: plugin `acme_new` (acme-new 1.0): PluginError: it is written for" in done.err
+    for name in sources:
+        sys.modules.pop(name, None)

@@ -190,7 +190,7 @@ def test_of_two_plugins_both_are_shown_or_the_one_that_is_named(
     sys.modules.pop("acme_twin", None)
 
 
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "tracker"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_built_in_of_every_kind_is_told_of(kind: str, cli: Cli) -> None:
     offer = load_registry().offers(kind)[0]
     found = info(cli, f"{offer.name}@{offer.plugin.name}")["components"]
