@@ -148,10 +148,28 @@ def test_what_stays_on_the_cpu_is_told_where_there_is_a_gpu(kind: str) -> None:
     assert "device" in told
 
 
-BUILT_IN = [offer for kind in TRAINING for offer in load_registry().offers(kind)]
+UNUSUAL = ("sgd-vanilla", "asgd", "lars", "adamw", "adopt", "madgrad", "lion", "muon")
+"""Optimizers that between them go all the ways that there are; the others take a while."""
+BUILT_IN = [
+    offer
+    for kind in TRAINING
+    for offer in load_registry().offers(kind)
+    if offer.plugin.name in ("bench_augment", "bench_optim")
+]
+LATER = {each.name for each in BUILT_IN if each.component.kind == "optimizer"} - {*UNUSUAL}
 
 
-@pytest.mark.parametrize("offer", BUILT_IN, ids=lambda o: f"{o.component.kind}-{o.name}")
+@pytest.mark.parametrize(
+    "offer",
+    [
+        pytest.param(
+            offer,
+            id=f"{offer.component.kind}-{offer.name}",
+            marks=[pytest.mark.slow] if offer.name in LATER else [],
+        )
+        for offer in BUILT_IN
+    ],
+)
 def test_the_built_in_ones_keep_all_rules(offer: Offer) -> None:
     assert broken(offer) == []
 

@@ -165,7 +165,7 @@ def builds_an_optimizer(offer: Offer) -> None:
         ) from error
 
 
-rule_on_suggestions("optimizer", lambda offer, **params: built(offer, net(), **params))
+rule_on_suggestions("optimizer", lambda offer, **params: built(offer, Net(), **params))
 
 
 @rule("optimizer")

@@ -18,7 +18,7 @@ from bench.tuning.walking import Path, ScriptedTrial, explore
 
 _EVENLY = 33
 """Points of a range among which the trials at random choose."""
-_TRIALS = 40
+_TRIALS = 20
 
 
 def rule_on_suggestions(kind: str, build: Callable[..., Any]) -> None:
