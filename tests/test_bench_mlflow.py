@@ -196,6 +196,37 @@ def test_a_run_that_begins_anew_is_another_mlflow_run(results: Path) -> None:
     assert all([step for step, _ in kept.curve(found, "val/loss")] == [1, 2] for found in kept.runs)
 
 
+def test_a_failure_on_the_way_costs_no_more_than_what_was_told_then(
+    results: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mlflow import MlflowClient
+
+    told = bench_mlflow.build(results)
+    run = make_spec()
+
+    def late(self: Any, *arguments: Any, **named: Any) -> None:
+        raise TimeoutError("read timed out")
+
+    def fails(method: str, call: Callable[[], None]) -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(MlflowClient, method, late)
+            with pytest.raises(TimeoutError):
+                call()
+
+    fails("log_batch", lambda: told.run_started(run))  # it is made, and has no params yet
+    told.epoch_finished(run, epoch(1))
+    fails("log_batch", lambda: told.epoch_finished(run, epoch(2)))
+    told.epoch_finished(run, epoch(3))
+    fails("set_terminated", lambda: told.run_finished(make_record(run)))
+    told.close()
+    kept = kept_in(results)
+    [found] = kept.runs
+    assert found.info.status == "FINISHED"
+    assert found.data.params["optimizer"] == "adamw"
+    assert [step for step, _ in kept.curve(found, "val/loss")] == [1, 3]
+    assert found.data.metrics["final/test_accuracy"] == 0.8
+
+
 def test_odd_names_and_values_fit(results: Path) -> None:
     told = bench_mlflow.build(results)
     run = make_spec(model="n@t;'x'", params={"model": {"näme|x": "v" * 9000, "of%": float("nan")}})
@@ -315,8 +346,11 @@ def test_a_server_that_is_down_fails_no_run(
 
 
 @pytest.fixture
-def server(tmp_path: Path, empty_database: Path) -> Iterator[str]:
+def server(tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """The address of a real server with a database of its own."""
+    monkeypatch.setenv("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "60")
+    monkeypatch.setattr(observing, "END_SECONDS", 60.0)  # the machine may be busy
     folder = tmp_path / "server"
     folder.mkdir()
     shutil.copy(empty_database, folder / "mlflow.db")
@@ -331,7 +365,7 @@ def server(tmp_path: Path, empty_database: Path) -> Iterator[str]:
             words, stdout=log, stderr=log, cwd=folder, start_new_session=True
         )
         try:
-            deadline = time.monotonic() + 120
+            deadline = time.monotonic() + 240
             while not _answers(port):
                 log_text = (tmp_path / "server.txt").read_text()
                 assert process.poll() is None, log_text

@@ -29,10 +29,12 @@ class _Tracked:
 
     Attributes:
         known_epochs: how many of its epochs earlier attempts have logged; None once this one has.
+        record: what came of it, where the server was not told of that yet.
     """
 
     id: str
     known_epochs: int | None
+    record: RunRecord | None = None
 
 
 class Session:
@@ -72,22 +74,29 @@ class Session:
     def run_finished(self, record: RunRecord) -> None:
         """Log what came of a run, and its record as a file."""
         tracked = self._of(record.spec)
-        self._log(tracked.id, flat.results(record), int(record.timing.get("epochs", 0)))
-        self._client.set_tag(tracked.id, "bench.status", str(record.status))
-        if record.error:
-            self._client.set_tag(tracked.id, "bench.error", record.error)
-        state = _STATES.get(record.status, "FAILED")
-        self._client.set_terminated(tracked.id, state)
+        tracked.record = record
+        self._finish(tracked, record)
         del self._tracked[record.id]
         # The last of all: a server may have no place for files.
         text = json.dumps(record.to_dict(), indent=1)
         self._client.log_text(tracked.id, text, "record.json")
 
     def close(self) -> None:
-        """Mark runs of which the end was not told."""
+        """Finish the runs of which that failed, and mark those of which the end was not told."""
         while self._tracked:
             _, tracked = self._tracked.popitem()
-            self._client.set_terminated(tracked.id, "KILLED")
+            if tracked.record is not None:
+                self._finish(tracked, tracked.record)
+            else:
+                self._client.set_terminated(tracked.id, "KILLED")
+
+    def _finish(self, tracked: _Tracked, record: RunRecord) -> None:
+        self._log(tracked.id, flat.results(record), int(record.timing.get("epochs", 0)))
+        self._client.set_tag(tracked.id, "bench.status", str(record.status))
+        if record.error:
+            self._client.set_tag(tracked.id, "bench.error", record.error)
+        state = _STATES.get(record.status, "FAILED")
+        self._client.set_terminated(tracked.id, state)
 
     def _of(self, run: RunSpec) -> _Tracked:
         if run.id not in self._tracked:
@@ -109,6 +118,8 @@ class Session:
         self._client.update_run(mlflow_id, status="RUNNING")
         if "bench.error" in found[0].data.tags:
             self._client.delete_tag(mlflow_id, "bench.error")
+        if not found[0].data.params:  # its making was answered too late
+            self._log_params(mlflow_id, run)
         return _Tracked(mlflow_id, int(found[0].data.metrics.get("epoch", 0)))
 
     def _begun(self, run: RunSpec) -> _Tracked:
@@ -119,11 +130,14 @@ class Session:
             **({"bench.role": run.role} if run.role else {}),
         }
         begun = self._client.create_run(self._experiment_id, tags=tags, run_name=run.label)
-        params = [Param(_fit(name), str(value)[:_LONGEST_VALUE]) for name, value in _params(run)]
-        for start in range(0, len(params), _MOST_PARAMS):
-            part = params[start : start + _MOST_PARAMS]
-            self._client.log_batch(begun.info.run_id, params=part)
+        self._log_params(begun.info.run_id, run)
         return _Tracked(begun.info.run_id, None)
+
+    def _log_params(self, mlflow_id: str, run: RunSpec) -> None:
+        found = flat.params(run).items()
+        params = [Param(_fit(name), str(value)[:_LONGEST_VALUE]) for name, value in found]
+        for start in range(0, len(params), _MOST_PARAMS):
+            self._client.log_batch(mlflow_id, params=params[start : start + _MOST_PARAMS])
 
     def _log(self, mlflow_id: str, values: Mapping[str, float], step: int) -> None:
         now = int(time.time() * 1000)
@@ -150,10 +164,6 @@ class Session:
             if found is None:
                 raise
             return str(found.experiment_id)
-
-
-def _params(run: RunSpec) -> list[tuple[str, flat.Plain]]:
-    return list(flat.params(run).items())
 
 
 def _fit(name: str) -> str:
