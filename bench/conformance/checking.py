@@ -109,6 +109,8 @@ class Checker:
             )
             failures, skipped = (failure,), {}
             self.close()
+        elif "error" in answer:
+            raise RuntimeError(f"the conformance kit itself failed:\n{answer['error']}")
         else:
             failures = tuple(Failure(**each) for each in answer["failures"])
             skipped = dict(answer["skipped"])

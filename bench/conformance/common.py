@@ -75,10 +75,11 @@ def keeps_stdout_clean(offer: Offer) -> None:
     path = PRINTED.get()
     if path is None:
         raise Skipped("what it prints is looked at only in a process of its own")
-    text = path.read_bytes().decode("utf-8", "replace")
-    if text.strip():
+    lines = path.read_bytes().decode("utf-8", "replace").split("\n")
+    said = [line for line in lines if line.strip()]
+    if said:
         raise Broken(
-            f"it printed {one_line(text, 60)!r}",
+            f"it printed {one_line(said[0], 60)!r}",
             "use `logging`, or `print(..., file=sys.stderr)`",
         )
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from bench import downloads, intake, selection, storing
 from bench.conformance import elsewhere
-from bench.conformance.rules import DATA_DIR, Broken, Skipped, name_of, rule
+from bench.conformance.rules import DATA_DIR, Broken, Skipped, after_name, name_of, rule
 from bench.errors import BenchError
 from bench.geometry import Request
 from bench.protocol import Protocol
@@ -29,6 +29,11 @@ from bench.text import listing
 MOST_LEAKS = 0.1
 """Part of the test images that may be among those to learn from. Published sets have a few; more
 means that one split was given out twice."""
+
+CONTRACT = (
+    "return bench.Splits, each split a pair of uint8 images (N, H, W) or (N, H, W, C) and integer "
+    "labels from 0 on, or bench.Files, or a sequence of (image, label)"
+)
 
 
 @dataclass(frozen=True)
@@ -49,11 +54,13 @@ class Loaded:
 @rule("dataset")
 def is_a_sound_dataset(offer: Offer) -> None:
     """What `load` returns has the form, the shapes, dtypes and labels that the core asks for."""
-    stored = loaded(offer).stored
-    fields = known_fields(offer, {**component(offer).recommends, **offer.component.pins}, "names")
-    protocol = {**Protocol().model_dump(), **fields}
-    # Val and test are made of a part of train where there are none.
-    selection.select(stored, protocol, name_of(offer))
+    try:
+        stored = loaded(offer).stored
+        protocol = {**Protocol().model_dump(), **_fields(offer)}
+        # Val and test are made of a part of train where there are none.
+        selection.select(stored, protocol, name_of(offer))
+    except BenchError as error:
+        raise Broken(after_name(error, offer), CONTRACT) from error
 
 
 @rule("dataset")
@@ -130,7 +137,7 @@ def locates_what_it_reads(offer: Offer) -> None:
         outside = [path for path in read if package not in path.absolute().parents]
         if outside:
             raise Broken(
-                f"it reads {len(outside)} files, `{outside[0]}` among them, and has no `locate`",
+                f"it reads {len(outside)} file(s), `{outside[0]}` among them, and has no `locate`",
                 "give it `locate(data_dir, *, ...)`, which returns the files that `load` reads",
             )
         return
@@ -140,7 +147,7 @@ def locates_what_it_reads(offer: Offer) -> None:
     missing = [path for path in located if not path.exists()]
     if missing:
         raise Broken(
-            f"`locate` names {len(missing)} files that are not there, `{missing[0]}` among them",
+            f"`locate` names {len(missing)} file(s) that are not there, `{missing[0]}` among them",
             "return an empty list where the files are not at hand",
         )
     again = [Path(path) for path in locate(DATA_DIR.get())]
@@ -174,6 +181,14 @@ def hints_at_what_it_has(offer: Offer) -> None:
             f"`{name}` is {hint}, and {is_} loaded" for name, (hint, is_) in wrong.items()
         )
         raise Broken(f"its hints differ from what is loaded: {said}", "correct the hints")
+
+
+def _fields(offer: Offer) -> dict[str, Any]:
+    """Return the protocol fields that it names; another rule says where there is no such field."""
+    try:
+        return known_fields(offer, {**component(offer).recommends, **offer.component.pins}, "names")
+    except BenchError:
+        return {}
 
 
 def component(offer: Offer) -> Dataset:

@@ -31,6 +31,7 @@ def serve(
     recipe: Recipe,
     rules: Sequence[Rule],
     seconds: float,
+    first: str,
     folder: Path,
     connection: Connection,
     life: Connection,
@@ -40,6 +41,7 @@ def serve(
     Args:
         recipe: the component.
         rules: what it is to keep to.
+        first: the rule without which the others are not checked.
         seconds: after which the stack is written down of a rule that has not ended.
         folder: takes what is printed, and the stack.
         connection: takes what is told: tuples, the first word of which says what.
@@ -70,6 +72,8 @@ def serve(
                 told = judge(rule, outcome)
                 if told is not None:
                     say(*told)
+                    if rule.name == first and told[0] == "failed":
+                        break
         else:
             say(*outcome)
         faulthandler.cancel_dump_traceback_later()
@@ -109,7 +113,7 @@ def of_error(rule: str, error: BaseException, folder: Path | None, offer: Offer 
     place = places.of_error(error, folder)
     if isinstance(error, BenchError):
         # The core's own messages say what is wrong and what is needed.
-        fix = f"mend what {place} does" if place else "return what is needed instead"
+        fix = f"mend {place}" if place else "return what is needed instead"
         return Failure(rule, after_name(error, offer) if offer else one_line(str(error)), fix)
     evidence = one_line(f"it raised {type(error).__name__}: {error}")
     if place:

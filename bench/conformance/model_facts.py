@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from bench import downloads
 from bench.conformance.networks import CHANNELS, CLASSES, WANTED, built, component, size_of
-from bench.conformance.rules import Broken, Skipped, name_of, rule
+from bench.conformance.rules import Broken, Skipped, after_name, name_of, rule
 from bench.conformance.suggestions import rule_on_suggestions
 from bench.engine import starting
 from bench.engine.freezing import layers_of
@@ -26,7 +26,11 @@ NEAR = 0.01
 @rule("model")
 def names_its_layers(offer: Offer) -> None:
     """Its layers, as `layers` tells them or by its children, hold every parameter once."""
-    groups = layers_of(built(offer), component(offer).layers, _head(offer), name_of(offer))
+    try:
+        groups = layers_of(built(offer), component(offer).layers, _head(offer), name_of(offer))
+    except BenchError as error:
+        fix = "return the names of `network.named_parameters()` in groups, each name once"
+        raise Broken(after_name(error, offer), fix) from error
     if component(offer).layers is not None and len(groups) < 2:
         raise Broken(
             "`layers` puts all below the head into no group of its own",
@@ -97,12 +101,16 @@ def publishes_weights_that_fit(offer: Offer) -> None:
             f"`pretrained` returned {type(given).__name__}, not tensors by name",
             "return a `state_dict`",
         )
-    starting.take_over(
-        *(built(offer), given, _head(offer)),
-        same_classes=False,
-        where="`pretrained`",
-        model=offer.name,
-    )
+    try:
+        starting.take_over(
+            *(built(offer), given, _head(offer)),
+            same_classes=False,
+            where="what `pretrained` returns",
+            model=offer.name,
+        )
+    except BenchError as error:
+        fix = "return tensors by the names and in the shapes of the network's `state_dict`"
+        raise Broken(str(error), fix) from error
 
 
 def _head(offer: Offer) -> frozenset[str]:

@@ -11,12 +11,13 @@ from bench.conformance.networks import (
     BATCH,
     CLASSES,
     are_close,
+    asked,
     built,
     images,
     trained,
 )
 from bench.conformance.rules import Broken, name_of, rule
-from bench.engine import device, sizing
+from bench.engine import sizing
 from bench.registry import Offer
 from bench.text import listing
 
@@ -26,11 +27,7 @@ def evaluates_without_chance(offer: Offer) -> None:
     """In evaluation it gives the same logits each time, and its state stays as it is."""
     network, batch = trained(offer), images(offer)
     before = copy.deepcopy(network.state_dict())
-    with torch.inference_mode():
-        device.seed_everything(1)
-        first = network(batch)
-        device.seed_everything(2)
-        second = network(batch)
+    first, second = asked(network, batch, seed=1), asked(network, batch, seed=2)
     if not torch.equal(first, second):
         far = float((first - second).abs().max())
         raise Broken(
@@ -49,18 +46,19 @@ def evaluates_without_chance(offer: Offer) -> None:
 def answers_each_image_alone(offer: Offer) -> None:
     """In evaluation it takes batches of any size, and what it says of an image is of that alone."""
     network, batch = trained(offer), images(offer)
-    with torch.inference_mode():
-        together = network(batch)
-        for count in (1, 2, BATCH - 1):
-            alone = network(batch[:count])
-            sizing.check_logits(alone, count, CLASSES, name_of(offer))
-            if not are_close(alone, together[:count]):
-                far = float((alone - together[:count]).abs().max())
-                raise Broken(
-                    f"in evaluation the logits of an image differ by {far:.3g} between batches of "
-                    f"{count} and {BATCH}",
-                    "normalise by running statistics in evaluation, not by those of the batch",
-                )
+    together = asked(network, batch)
+    if not torch.equal(together, asked(network, batch, seed=1)):
+        return  # chance alone makes its answers differ, as another rule says
+    for count in (1, 2, BATCH - 1):
+        alone = asked(network, batch[:count])
+        sizing.check_logits(alone, count, CLASSES, name_of(offer))
+        if not are_close(alone, together[:count]):
+            far = float((alone - together[:count]).abs().max())
+            raise Broken(
+                f"in evaluation the logits of an image differ by {far:.3g} between batches of "
+                f"{count} and {BATCH}",
+                "normalise by running statistics in evaluation, not by those of the batch",
+            )
 
 
 @rule("model")
@@ -79,9 +77,8 @@ def looks_at_its_images(offer: Offer) -> None:
             )
     # At first a last layer of zeros may hide the images, later a last ReLU that has died.
     for each in (network, built(offer).eval()):
-        with torch.inference_mode():
-            if not torch.equal(each(images(offer)), each(images(offer, seed=1))):
-                return
+        if not torch.equal(asked(each, images(offer)), asked(each, images(offer, seed=1))):
+            return
     raise Broken("it gives the same logits whatever it is shown", "use the images in `forward`")
 
 
@@ -102,15 +99,11 @@ def has_two_modes(offer: Offer) -> None:
             )
     batch = images(offer)
     before = copy.deepcopy(network.state_dict())
-    with torch.no_grad():
-        device.seed_everything(1)
-        first = network(batch)
-        device.seed_everything(2)
-        second = network(batch)
-        same = all(torch.equal(v, before[n]) for n, v in network.state_dict().items())
-        if not torch.equal(first, second) or not same:
-            return  # dropout, or running statistics: the modes are meant to differ
-        answered = network.eval()(batch)
+    first, second = asked(network, batch, seed=1), asked(network, batch, seed=2)
+    same = all(torch.equal(v, before[n]) for n, v in network.state_dict().items())
+    if not torch.equal(first, second) or not same:
+        return  # dropout, or running statistics: the modes are meant to differ
+    answered = asked(network.eval(), batch)
     if not are_close(first, answered):
         far = float((first - answered).abs().max())
         raise Broken(

@@ -16,9 +16,15 @@ from torch.nn import functional
 
 from bench.conformance.networks import (
     BATCH,
+    CHANNELS,
     CLASSES,
+    CONTRACT,
     RATE,
+    WANTED,
+    asked,
     built,
+    checked,
+    component,
     images,
     size_of,
     take_a_step,
@@ -28,6 +34,7 @@ from bench.conformance.rules import Broken, Skipped, after_name, name_of, rule
 from bench.engine import artifacts, device, sizing
 from bench.errors import BenchError
 from bench.registry import Offer
+from bench.specs import ModelHints
 from bench.text import listing
 
 SHAPES = ((2, 1, 28), (3, 3, 32), (11, 3, 64))
@@ -40,6 +47,11 @@ lies behind at first."""
 @rule("model")
 def gives_logits(offer: Offer) -> None:
     """It builds a network that maps a batch of images to logits, in training and evaluation."""
+    _check_type(offer)
+    try:
+        size_of(offer)
+    except BenchError as error:
+        raise Broken(after_name(error, offer), CONTRACT) from error
     network = built(offer)
     for mode in (True, False):
         network.train(mode)
@@ -79,8 +91,7 @@ def takes_other_shapes(offer: Offer) -> None:
 def gives_no_probabilities(offer: Offer) -> None:
     """What it returns is neither softmax nor sigmoid of the logits: the loss takes these itself."""
     network = trained(offer)
-    with torch.inference_mode():
-        said = network(3 * images(offer)).float()
+    said = asked(network, 3 * images(offer)).float()
     ones = torch.ones(len(said))
     within = bool((said >= 0).all() and (said <= 1).all())
     if within and torch.allclose(said.sum(1), ones, atol=1e-4):
@@ -131,18 +142,15 @@ def gradients_reach_all_parameters(offer: Offer) -> None:
 @rule("model")
 def saves_and_loads(offer: Offer) -> None:
     """Saved as runs are, and loaded into a network of another seed, it gives the same logits."""
-    network = trained(offer)
-    batch = images(offer)
-    with torch.inference_mode():
-        wanted = network(batch)
+    network, batch = trained(offer), images(offer)
+    wanted = asked(network, batch)
     # What is not in the file differs in a network that was built under another seed.
     other = built(offer, seed=1).eval()
     with tempfile.TemporaryDirectory(prefix="bench-model-") as folder:
         path = Path(folder) / "model.safetensors"
         artifacts.save_weights(network, path)
         load_model(other, path)
-    with torch.inference_mode():
-        found = other(batch)
+    found = asked(other, batch)
     if not torch.allclose(found, wanted, rtol=1e-5, atol=1e-6):
         far = float((found - wanted).abs().max())
         raise Broken(
@@ -174,12 +182,10 @@ def works_on_a_gpu(offer: Offer) -> None:
     if not torch.cuda.is_available():
         raise Skipped("torch finds no CUDA device here")
     network, batch = trained(offer), images(offer)
-    with torch.inference_mode():
-        wanted = network(batch)
+    wanted = asked(network, batch)
     network, batch = network.to("cuda"), batch.to("cuda")
     try:
-        with torch.inference_mode():
-            found = network(batch).cpu()
+        found = asked(network, batch).cpu()
         network.train()
         for precision in dict.fromkeys(("float32", device.precision_of("auto", "cuda"))):
             with device.autocast("cuda", precision):
@@ -204,3 +210,14 @@ def _some(names: Collection[str], parameters: dict[str, nn.Parameter]) -> str:
     """Return some names of parameters in the order of the network, and how many there are."""
     ordered = [name for name in parameters if name in names]
     return f"{len(ordered)} of {len(parameters)} parameters ({listing(ordered, 3)})"
+
+
+def _check_type(offer: Offer) -> None:
+    """Have `build` return a module: the search for a size would only say that none works."""
+    hints = component(offer).hints
+    size = (hints.input_size if isinstance(hints, ModelHints) else None) or WANTED
+    try:
+        network = component(offer).build(CLASSES, (CHANNELS, size, size))
+    except Exception:  # perhaps it takes no images of this size
+        return
+    checked(network)

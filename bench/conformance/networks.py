@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -16,6 +18,10 @@ WANTED = 32
 CLASSES = 5
 CHANNELS = 3
 BATCH = 4
+CONTRACT = (
+    "`build(num_classes, input_shape)` returns a torch.nn.Module that maps float images "
+    "(N, C, H, W) to logits (N, num_classes)"
+)
 WARM_STEPS = 2
 """Steps after which statistics are those of images, and what started at zero no longer is."""
 RATE = 0.01
@@ -56,19 +62,20 @@ def images(offer: Offer, seed: int = 0, count: int = BATCH) -> Tensor:
 
 
 def built(offer: Offer, seed: int = 0) -> nn.Module:
-    """Return a new network for colour images, under a seed, on the CPU.
-
-    Raises:
-        Broken: it is none.
-    """
+    """Return a new network for colour images, built under a seed, on the CPU."""
     size = size_of(offer)
     device.seed_everything(seed)
-    network = component(offer).build(CLASSES, (CHANNELS, size, size))
+    return checked(component(offer).build(CLASSES, (CHANNELS, size, size)))
+
+
+def checked(network: Any) -> nn.Module:
+    """Return what `build` made.
+
+    Raises:
+        Broken: it is no network.
+    """
     if not isinstance(network, nn.Module):
-        raise Broken(
-            f"`build` returned {type(network).__name__}, not torch.nn.Module",
-            "return an instance of torch.nn.Module",
-        )
+        raise Broken(f"`build` returned {type(network).__name__}, not torch.nn.Module", CONTRACT)
     return network
 
 
@@ -90,6 +97,14 @@ def take_a_step(network: nn.Module, optimizer: torch.optim.Optimizer, batch: Ten
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     torch.nn.utils.clip_grad_norm_(parameters, 1.0)
     optimizer.step()
+
+
+def asked(network: nn.Module, batch: Tensor, seed: int = 0) -> Tensor:
+    """Return what a network says of a copy of some images, every generator seeded."""
+    device.seed_everything(seed)
+    with torch.inference_mode():
+        said: Tensor = network(batch.clone())
+    return said
 
 
 def are_close(one: Tensor, other: Tensor) -> bool:

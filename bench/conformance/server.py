@@ -15,6 +15,7 @@ import signal
 import sys
 import tempfile
 import time
+import traceback
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -61,8 +62,11 @@ def main() -> None:
         sys.path[:] = request["path"]
         os.environ.clear()
         os.environ.update(request["environment"])
-        found = check(Recipe(**request["recipe"]), request["seconds"])
-        answers.write(json.dumps(found.to_dict()) + "\n")
+        try:
+            answer = check(Recipe(**request["recipe"]), request["seconds"]).to_dict()
+        except Exception:
+            answer = {"error": traceback.format_exc()}
+        answers.write(json.dumps(answer) + "\n")
         answers.flush()
 
 
@@ -73,7 +77,7 @@ def check(recipe: Recipe, seconds: float) -> Findings:
     left: Sequence[Rule] = rules
     with tempfile.TemporaryDirectory(prefix="bench-check-") as folder:
         while left:
-            ended = _Child(recipe, left, seconds, Path(folder)).watch(found)
+            ended = _Child(recipe, left, seconds, rules[0].name, Path(folder)).watch(found)
             broken = {failure.rule for failure in found.failures}
             if broken & {LOADED, rules[0].name}:
                 rests = next(name for name in (LOADED, rules[0].name) if name in broken)
@@ -88,7 +92,9 @@ def check(recipe: Recipe, seconds: float) -> Findings:
 class _Child:
     """A process that checks some rules of a component in turn."""
 
-    def __init__(self, recipe: Recipe, rules: Sequence[Rule], seconds: float, folder: Path) -> None:
+    def __init__(
+        self, recipe: Recipe, rules: Sequence[Rule], seconds: float, first: str, folder: Path
+    ) -> None:
         context = multiprocessing.get_context("fork")
         self._allowed = {LOADED: seconds}
         self._allowed |= {rule.name: max(seconds, rule.seconds) for rule in rules}
@@ -99,7 +105,7 @@ class _Child:
         self._connection, theirs = context.Pipe(duplex=False)
         # Nobody ever writes to this pipe: it closes when this process dies, however it dies.
         life, self._life = context.Pipe(duplex=False)
-        arguments = (recipe, rules, seconds, folder, theirs, life, self._life)
+        arguments = (recipe, rules, seconds, first, folder, theirs, life, self._life)
         self._process = context.Process(target=_enter, args=arguments, daemon=False)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # of forking beside threads

@@ -18,6 +18,27 @@ from bench.text import listing
 
 
 @rule("weights")
+def returns_tensors_that_fit(offer: Offer) -> None:
+    """`load` returns tensors by name that fit the networks of a model that they are for."""
+    match = matched(offer)
+    given = _load(match)
+    head = starting.head_of(networks.component(match.model).build, networks.CLASSES, _shape(match))
+    try:
+        starting.take_over(
+            *(networks.built(match.model), given, head),
+            same_classes=False,
+            where="what it loads",
+            model=match.model.name,
+        )
+    except BenchError as error:
+        fix = (
+            "return tensors by the names and in the shapes of the network's `state_dict`, and let "
+            "`origin` raise bench.UsageError for models that the weights are not for"
+        )
+        raise Broken(str(error), fix) from error
+
+
+@rule("weights")
 def says_where_it_comes_from(offer: Offer) -> None:
     """`origin` names files that can be read, and says the same each time."""
     match = matched(offer)
@@ -28,20 +49,6 @@ def says_where_it_comes_from(offer: Offer) -> None:
             f"asked again, its `origin` gives other {listing(unlike)}",
             "let it depend on the model, the results folder and the params alone",
         )
-
-
-@rule("weights")
-def returns_tensors_that_fit(offer: Offer) -> None:
-    """`load` returns tensors by name that fit the networks of a model that they are for."""
-    match = matched(offer)
-    given = _load(match)
-    head = starting.head_of(networks.component(match.model).build, networks.CLASSES, _shape(match))
-    starting.take_over(
-        *(networks.built(match.model), given, head),
-        same_classes=False,
-        where="what it loads",
-        model=match.model.name,
-    )
 
 
 @rule("weights")
