@@ -5,10 +5,22 @@ from __future__ import annotations
 import functools
 import importlib
 import re
+import shutil
+import sqlite3
+from pathlib import Path
 
 import pytest
 
-from bench.conformance import elsewhere, executors, judging, places, rules_of, trackers
+from bench.conformance import (
+    elsewhere,
+    executors,
+    judging,
+    markup,
+    places,
+    rules_of,
+    trackers,
+    writing,
+)
 from bench.registry import Offer, Plugin, Registry, load_registry
 
 READING = {
@@ -166,7 +178,72 @@ def test_sound_samples_break_no_rule(kind: str) -> None:
     assert failures(wrong(kind).get(kind, "sound")) == {}
 
 
-@pytest.mark.parametrize("kind", ["metric", "executor", "report", "tracker"])
+@pytest.mark.parametrize(
+    "kind", ["metric", "executor", "report", pytest.param("tracker", marks=pytest.mark.slow)]
+)
 def test_what_is_built_in_breaks_no_rule(kind: str) -> None:
     found = {offer.name: failures(offer) for offer in load_registry().offers(kind)}
     assert {name: broken for name, broken in found.items() if broken} == {}
+
+
+def test_where_code_writes_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "there").mkdir()
+    monkeypatch.chdir(tmp_path)
+    with writing.watched() as seen:
+        (tmp_path / "there").mkdir(exist_ok=True)
+        Path("note.txt").write_text("words")
+        assert Path("note.txt").read_text() == "words"
+        Path("note.txt").rename("moved.txt")
+        sqlite3.connect("runs.db").close()
+        shutil.rmtree(tmp_path / "there")  # by the descriptor of its folder
+    Path("later.txt").write_text("words")
+    written = [tmp_path / name for name in ("note.txt", "moved.txt", "runs.db", "there")]
+    assert writing.outside(seen, []) == written
+    assert writing.outside(seen, [tmp_path]) == []
+    assert writing.outside(["/dev/null", str(tmp_path / "__pycache__" / "a.pyc")], []) == []
+
+
+@pytest.mark.parametrize(
+    ("suffix", "text", "found"),
+    [
+        (".html", "<p>&lt;hacked&gt;</p>", ""),
+        (".html", '<p title="x" hacked="1">', "a name became an attribute `hacked` of `<p>`"),
+        (".html", "<img src=x onerror=hacked()>", "a name stands in the handler `onerror`"),
+        (".html", "<a href=' javascript:hacked()'>", "a name became the address"),
+        (".html", '<script>x = "";hacked();//"</script>', "a name became a part of a script"),
+        (".html", r'<script>x = "\";hacked();//"</script>', ""),
+        (".md", "`<hacked>` and\n```\n<hacked>\n```", ""),
+        (".md", "text <hacked>", "a name became a live tag"),
+        (".md", r"| hacked\|cell |", ""),
+        (".md", "| hacked|cell |", "begins another cell"),
+        (".md", "first\n# hacked line", "begins a heading"),
+        (".csv", "'=hacked()", ""),
+        (".csv", '"=hacked()"', "a cell begins with `=`"),
+        (".tex", r"hacked\$x\_1\&5\%\#", ""),
+        (".tex", "hacked$x_1&5%#", "which LaTeX takes for formulas"),
+        (".txt", "hacked49", "was computed"),
+        (".txt", "hacked \x1b[31m", "U+001B"),
+        (".json", '"hacked \\u0007"', ""),
+    ],
+)
+def test_what_a_name_becomes_depends_on_the_format(suffix: str, text: str, found: str) -> None:
+    told = [*markup.lives(text, suffix)]
+    assert len(told) == bool(found), told
+    assert not found or found in told[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "asked"),
+    [
+        ('<link href="style.css" rel=stylesheet>', "`<link>` asks for `style.css`"),
+        (
+            "<style>@import 'a.css'; p { background: url(b.png) }</style>",
+            "a style asks for `a.css`",
+        ),
+        ("<a href='https://example.org'>", ""),
+        ("<img src='data:image/png;base64,AAAA'><use href='#mark'/>", ""),
+    ],
+)
+def test_what_a_page_asks_for_is_seen(text: str, asked: str) -> None:
+    told = [*markup.fetched(text)]
+    assert told[:1] == ([asked] if asked else [])

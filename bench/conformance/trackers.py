@@ -24,11 +24,13 @@ if TYPE_CHECKING:
     from bench.registry import Offer
 
 EPOCHS = 30
+LIMIT = 60.0
+"""Seconds that a rule may take: what is told of runs in databases makes one anew for each."""
 KEPT = 0.8
 """Part of the bytes that have to be there again: databases fill their pages as they like."""
 
 
-@rule("tracker")
+@rule("tracker", LIMIT)
 def follows_a_run(offer: Offer) -> None:
     """A session is built and told of a run from its start to its end."""
     with _opened(offer) as place:
@@ -43,7 +45,7 @@ def follows_a_run(offer: Offer) -> None:
         session.close()
 
 
-@rule("tracker")
+@rule("tracker", LIMIT)
 def follows_runs_at_a_time(offer: Offer) -> None:
     """Of two runs at a time nothing is lost or mixed up."""
     runs = [samples.spec(0), samples.spec(1)]
@@ -74,7 +76,7 @@ def follows_runs_at_a_time(offer: Offer) -> None:
         )
 
 
-@rule("tracker")
+@rule("tracker", LIMIT)
 def takes_any_outcome(offer: Offer) -> None:
     """Runs may end in any way, without having begun, and with numbers that are none."""
     with _opened(offer) as place:
@@ -90,7 +92,7 @@ def takes_any_outcome(offer: Offer) -> None:
         session.close()
 
 
-@rule("tracker")
+@rule("tracker", LIMIT)
 def takes_any_name(offer: Offer) -> None:
     """Names of models, datasets and values of params may be any text."""
     with _opened(offer) as place:
@@ -101,22 +103,21 @@ def takes_any_name(offer: Offer) -> None:
         session.close()
 
 
-@rule("tracker")
+@rule("tracker", LIMIT)
 def closes_in_any_state(offer: Offer) -> None:
     """It is closed without having been told of anything, and while runs are under way."""
-    for told in (0, 1, 2):
+    for told in (False, True):
         with _opened(offer) as place:
             session = place.session()
             run = samples.spec()
-            if told > 0:
+            if told:
                 session.tell("run_started", run)
-            if told > 1:
                 session.tell("epoch_finished", run, samples.epoch(1))
             session.when = "with a run under way" if told else "without a run"
             session.close()
 
 
-@rule("tracker")
+@rule("tracker", LIMIT)
 def writes_only_where_it_belongs(offer: Offer) -> None:
     """It writes into the folder that it is given, beside the files that `bench` keeps there."""
     with _opened(offer) as place, writing.watched() as seen:
@@ -148,7 +149,7 @@ def writes_only_where_it_belongs(offer: Offer) -> None:
         )
 
 
-@rule("tracker")
+@rule("tracker", LIMIT)
 def goes_on_in_the_same_folder(offer: Offer) -> None:
     """Built again on its folder, it goes on, and keeps what it has written there."""
     with _opened(offer) as place:
@@ -175,7 +176,7 @@ def goes_on_in_the_same_folder(offer: Offer) -> None:
             )
 
 
-@rule("tracker")
+@rule("tracker", LIMIT)
 def keeps_up(offer: Offer) -> None:
     """Thirty epochs are told in the time that an experiment waits for trackers in the end."""
     with _opened(offer) as place:

@@ -11,17 +11,18 @@ from pathlib import Path
 from typing import Any
 
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
-_PLACES = {
-    "os.mkdir": (0,),
-    "os.rename": (0, 1),
-    "os.remove": (0,),
-    "os.rmdir": (0,),
-    "os.symlink": (1,),
-    "os.link": (1,),
-    "os.truncate": (0,),
-    "sqlite3.connect": (0,),
+_PLACES: dict[str, tuple[tuple[int, int | None], ...]] = {
+    "os.mkdir": ((0, 2),),
+    "os.rename": ((0, 2), (1, 3)),
+    "os.remove": ((0, 1),),
+    "os.rmdir": ((0, 1),),
+    "os.symlink": ((1, 2),),
+    "os.link": ((1, 3),),
+    "os.truncate": ((0, None),),
+    "sqlite3.connect": ((0, None),),
 }
-"""Which arguments of an event of Python's auditing are paths that something happens to."""
+"""Which arguments of an event of Python's auditing are paths that something happens to, and which
+are the descriptors of the folders that these start from."""
 _watched: list[list[str]] = []
 _installed = False
 
@@ -80,20 +81,34 @@ def outside(paths: Sequence[str], allowed: Sequence[Path]) -> list[Path]:
 def _note(event: str, arguments: tuple[Any, ...]) -> None:
     if not _watched:
         return
-    places: tuple[Any, ...] = ()
     if event == "open":
         path, mode, flags = arguments
         writes = set(mode) & set("wax+") if isinstance(mode, str) else flags & _WRITES
-        places = (path,) if writes else ()
+        found = [_absolute(path, None)] if writes else []
     elif event in _PLACES:
-        places = tuple(arguments[place] for place in _PLACES[event])
-        if event == "os.mkdir" and os.path.isdir(places[0]):
+        found = [
+            _absolute(arguments[path], None if start is None else arguments[start])
+            for path, start in _PLACES[event]
+        ]
+        if event == "os.mkdir" and found[0] and os.path.isdir(found[0]):
             return  # `mkdir(exist_ok=True)`
-    for place in places:
-        if isinstance(place, str | bytes | os.PathLike):
-            # Made absolute now: the working folder may be another one later.
-            text = os.fsdecode(place)
-            if text != ":memory:":
-                path = os.path.abspath(text.removeprefix("file:").partition("?")[0])
-                for seen in _watched:
-                    seen.append(path)
+    else:
+        return
+    for seen in _watched:
+        seen.extend(filter(None, found))
+
+
+def _absolute(path: Any, start: int | None) -> str:
+    """Return a path from the root, now, as the working folder may be another one later.
+
+    Empty where it is none, as of a descriptor.
+    """
+    if not isinstance(path, str | bytes | os.PathLike) or path == ":memory:":
+        return ""
+    text = os.fsdecode(path).removeprefix("file:").partition("?")[0]
+    if start is None or start < 0 or os.path.isabs(text):
+        return os.path.abspath(text)
+    try:
+        return os.path.join(os.readlink(f"/proc/self/fd/{start}"), text)
+    except OSError:
+        return ""
