@@ -6,6 +6,7 @@ Workers have an output of their own; here stdout belongs to whoever reads the an
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import os
 import sys
 import threading
@@ -86,3 +87,16 @@ def stdout_to_stderr() -> Iterator[None]:
         yield
     finally:
         _diversion.leave()
+
+
+@contextlib.contextmanager
+def naming_crashes() -> Iterator[None]:
+    """Have a crash of the interpreter, as of a plugin in C, say on stderr in which file it was."""
+    if faulthandler.is_enabled():
+        yield
+        return
+    faulthandler.enable(file=2, all_threads=False)
+    try:
+        yield
+    finally:
+        faulthandler.disable()

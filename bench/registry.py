@@ -21,7 +21,7 @@ import pluggy
 
 from bench import api_version, deprecations, entry_points, hookspecs
 from bench.errors import AmbiguousNameError, PluginError, UnknownNameError, UsageError
-from bench.foreign_code import calling, stdout_to_stderr
+from bench.foreign_code import calling, naming_crashes, stdout_to_stderr
 from bench.records import ComponentRef
 from bench.specs import KINDS, UNFIT_FOR_NAMES, Component, Loss, Metric, Task
 from bench.text import did_you_mean, listing, one_line
@@ -283,7 +283,7 @@ def load_registry() -> Registry:
     registry = Registry()
     only = os.environ.get("BENCH_PLUGINS")
     wanted = None if only is None else {name.strip() for name in only.split(",") if name.strip()}
-    with stdout_to_stderr():
+    with stdout_to_stderr(), naming_crashes():
         for point in entry_points.find(entry_points.PLUGINS):
             if wanted is not None and point.name not in wanted:
                 continue

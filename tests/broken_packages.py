@@ -315,6 +315,9 @@ WITH_COMMANDS = [
     ),
 ]
 
+# It takes with it whoever imports it.
+FATAL = Package("bench-fatal", "import os, signal\nos.kill(os.getpid(), signal.SIGSEGV)\n")
+
 SLOW_SECONDS = 1.5
 SLOW = Package(
     "bench-slow",

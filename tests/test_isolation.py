@@ -7,6 +7,7 @@ concern more than plugins, and the same ones in finer detail.
 from __future__ import annotations
 
 import json
+import signal
 import socket
 from collections.abc import Iterator
 from typing import Any
@@ -16,6 +17,7 @@ from broken_packages import (
     COMMANDS,
     DEADLY_DATASETS,
     DEADLY_MODELS,
+    FATAL,
     NO_TEXT,
     NOISY,
     SLOW,
@@ -141,18 +143,31 @@ def test_1_asking_for_what_did_not_load_says_who_did_not(broken: Environment) ->
     assert "not loaded: `bench_exits` (bench-exits 1.0)" in line
 
 
-def test_a_slow_plugin_slows_no_help_and_its_load_time_is_shown(
-    workshop: Workshop, tmp_path_factory: pytest.TempPathFactory
+@pytest.fixture(scope="module")
+def burdened(workshop: Workshop, tmp_path_factory: pytest.TempPathFactory) -> Environment:
+    """Return an environment with a plugin that is slow to import, and one that crashes there."""
+    folder = tmp_path_factory.mktemp("burdened")
+    wheels = workshop.wheels(folder / "made", [SLOW, FATAL])
+    return workshop.environment(folder / "environment", wheels)
+
+
+def test_5_a_plugin_that_crashes_the_import_is_named_and_can_be_left_out(
+    burdened: Environment,
 ) -> None:
-    folder = tmp_path_factory.mktemp("slow")
-    wheels = workshop.wheels(folder / "made", [SLOW])
-    environment = workshop.environment(folder / "environment", wheels)
+    told = burdened.bench("list", "models")
+    assert (told.code, told.out) == (-signal.SIGSEGV, "")
+    assert "Segmentation fault" in told.err
+    assert f"{FATAL.module}.py" in told.err
+    told = burdened.bench("list", "models", BENCH_PLUGINS="bench_cnn")
+    assert (told.code, told.err) == (0, "")
+
+
+def test_a_slow_plugin_slows_no_help_and_its_load_time_is_shown(burdened: Environment) -> None:
     for words in (["--help"], ["run", "--help"], ["plugins", "--help"], ["--version"]):
-        told = environment.bench(*words)
+        told = burdened.bench(*words)
         assert (told.code, told.err) == (0, ""), words  # it prints where it is imported
-    told = environment.bench("--help")
-    assert "slowly" in told.out
-    told = environment.bench("plugins", "list", "--json")
+    assert "slowly" in burdened.bench("--help").out
+    told = burdened.bench("plugins", "list", "--json", BENCH_PLUGINS=f"{SLOW.module},bench_cnn")
     seconds = {plugin["name"]: plugin["seconds"] for plugin in json.loads(told.out)["plugins"]}
     assert seconds["bench_slow"] >= SLOW_SECONDS
     assert seconds["bench_cnn"] < SLOW_SECONDS
