@@ -221,24 +221,24 @@ def test_4_a_dataset_that_returns_the_wrong_thing_fails_before_anything_trains(
     assert f"{name} · linear · adamw · seed 0: started" not in dataset_runs.err
 
 
-@pytest.mark.parametrize(("package", "signal"), DEADLY_MODELS.items(), ids=_named)
+@pytest.mark.parametrize(("package", "cause"), DEADLY_MODELS.items(), ids=_named)
 def test_5_a_model_that_kills_its_worker_is_a_crashed_run(
-    model_runs: Told, package: Package, signal: str
+    model_runs: Told, package: Package, cause: str
 ) -> None:
     [error] = _rows(model_runs, "model")[_name(package)]["errors"]
     assert error.startswith("crashed: ")
-    assert signal in error
+    assert cause in error
     assert "log.txt" in error
 
 
-@pytest.mark.parametrize(("package", "signal"), DEADLY_DATASETS.items(), ids=_named)
+@pytest.mark.parametrize(("package", "cause"), DEADLY_DATASETS.items(), ids=_named)
 def test_5_a_dataset_that_kills_its_worker_is_a_crashed_run_and_named(
-    dataset_runs: Told, package: Package, signal: str
+    dataset_runs: Told, package: Package, cause: str
 ) -> None:
     name = _name(package)
     [error] = _rows(dataset_runs, "dataset")[name]["errors"]
     assert error.startswith(f"crashed: dataset `{name}` of {_label(package)} could not be loaded:")
-    assert signal in error
+    assert cause in error
 
 
 def test_4_and_5_the_other_runs_go_on(model_runs: Told, dataset_runs: Told) -> None:
