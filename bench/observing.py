@@ -189,7 +189,7 @@ class Listener:
         if self._has_warned or self._is_given_up:
             return
         self._has_warned = True
-        reason = one_line(f"{type(error).__name__}: {error}", 300)
+        reason = one_line(f"{type(error).__name__}: {error}", 160)
         self._say(f"warning: `{hook}` of {self.label} failed: {reason}; runs go on, {self._remedy}")
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import types
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,12 +14,12 @@ from conftest import Done, Watcher
 from samples import make_record, make_spec
 
 import bench
-from bench import flat
+from bench import api, flat
 from bench.api import Result
 from bench.config import ExperimentConfig
 from bench.plan import plan
 from bench.records import EpochMetrics
-from bench.registry import load_registry
+from bench.registry import Plugin, load_registry
 
 Cli = Callable[..., Done]
 Experiment = Callable[..., Result]
@@ -167,6 +169,41 @@ def test_they_are_listed(cli: Cli) -> None:
     params = {row["name"]: row["params"] for row in rows}
     assert params["journal"] == {"mark": "-", "strict": False}
     assert {"tensorboard", "mlflow"} <= set(params)
+
+
+def test_the_pages_csv_logger_is_ten_lines_and_keeps_every_epoch(
+    tmp_path: Path, watcher: Watcher
+) -> None:
+    page = (Path(__file__).parent.parent / "docs/plugins/trackers.md").read_text("utf-8")
+    [code] = re.findall(r"^```python\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
+    lines = [line for line in code.splitlines() if line.strip() and not line.startswith("import")]
+    assert len(lines) == 10
+    module = types.ModuleType("csv_logger")
+    exec(code, vars(module))
+    registry = load_registry()
+    registry.add(Plugin("csv_logger", "acme", "1.0", "csv_logger"), lambda: module)
+    [command] = re.findall(r"^bench (run .*)$", page, re.MULTILINE)
+    [setting] = re.findall(r"--set csv\.file=(\S+)", command)
+    config = ExperimentConfig.create(
+        {
+            **{"models": "tiny", "datasets": "tiny", "seeds": 2, "results": tmp_path},
+            **{"trackers": "csv", "set": {"csv.file": setting}},
+        }
+    )
+    result = api.execute(config, registry, *api.prepare(config, registry), watcher)
+    rows = [line.split(",") for line in (tmp_path / setting).read_text().splitlines()]
+    assert [(run, int(epoch)) for run, epoch, *_ in rows] == [
+        (record.id, epoch) for record in result.records for epoch in (1, 2)
+    ]
+    measured = {(run, m.epoch): [m.val_accuracy] for run, m in watcher.epochs}
+    for run, epoch, *values in rows:
+        assert [float(value) for value in values] == measured[run, int(epoch)]
+
+
+def test_the_page_tells_of_all_that_a_session_does() -> None:
+    page = (Path(__file__).parent.parent / "docs/plugins/trackers.md").read_text("utf-8")
+    members = [name for name in vars(bench.TrackerSession) if not name.startswith("_")]
+    assert [name for name in members if f"| `{name}(" not in page] == []
 
 
 # Flat names
