@@ -55,11 +55,16 @@ class Reader:
     place: Path
 
     def __post_init__(self) -> None:
+        # What an environment that sees the packages of another one has no scripts for.
+        python = self.environment.python
         pip = self.workshop.folder / "pip" / "bin" / "python"
-        script = self.environment.folder / "bin" / "pip"
-        words = f'exec {pip} -m pip --python {self.environment.python} "$@"'
-        script.write_text(f"#!/bin/sh\n{words}\n")
-        script.chmod(0o755)
+        for name, words in {
+            "pip": f"{pip} -m pip --python {python}",
+            "pytest": f"{python} -m pytest",
+        }.items():
+            script = self.environment.folder / "bin" / name
+            script.write_text(f'#!/bin/sh\nexec {words} "$@"\n')
+            script.chmod(0o755)
 
     def follow(self, page: Path) -> str:
         """Do all that a page says, and return what was printed."""
@@ -76,6 +81,7 @@ class Reader:
     def shell(self, lines: str) -> str:
         """Run lines in a shell, which stands where the one before them ended."""
         where = self.environment.folder / "where"
+        start = time.perf_counter()
         done = subprocess.run(
             ["bash", "-e", "-c", f"{lines}\npwd > {where}"],
             cwd=self.place,
@@ -91,6 +97,7 @@ class Reader:
             stdin=subprocess.DEVNULL,
         )
         told = done.stdout + done.stderr
+        print(f"$ {lines}{told}\n[{time.perf_counter() - start:.1f} s]")
         assert done.returncode == ("# exits with 1" in lines), f"{lines}\n{told}"
         if done.returncode == 0:
             self.place = Path(where.read_text().strip())
@@ -112,7 +119,6 @@ def test_the_tutorial_does_what_it_says(tmp_path: Path, workshop: Workshop) -> N
     reader = Reader(environment, workshop, tmp_path / "empty")
     start = time.perf_counter()
     printed = reader.follow(PAGE)
-    print(printed)
     print(f"followed in {time.perf_counter() - start:.0f} s")
     assert "fix:" in printed
     assert "1 of them break rules" in printed
