@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import time
 import types
@@ -109,6 +110,9 @@ class Reader:
         for config in self.place.glob("*/pyvenv.cfg"):
             [site] = config.parent.glob("lib/*/site-packages")
             (site / "packages.pth").write_text(f"{self.workshop.folder / 'packages'}\n")
+            # Python 3.11 puts in a setuptools that is too old for torch; an index has a newer one.
+            for path in (*site.glob("setuptools*"), *site.glob("*distutils*")):
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 @pytest.mark.slow
