@@ -17,7 +17,6 @@ from bench.conformance.checking import check
 from bench.registry import Offer, Plugin, Registry
 
 PAGE = Path(__file__).parent.parent / "docs" / "plugins" / "tutorial.md"
-PUBLISHING = PAGE.with_name("publishing.md")
 
 
 @dataclass(frozen=True)
@@ -68,15 +67,17 @@ class Reader:
             script.chmod(0o755)
 
     def follow(self, page: Path) -> str:
-        """Do all that a page says, and return what was printed."""
+        """Do all that a page says, see what it shows, and return what was printed."""
         printed = []
         for block in blocks(page):
             if block.language == "python":
                 file = self.place / block.file
                 assert file.is_file(), f"{file} is to be replaced, and is not there"
                 file.write_text(block.text, "utf-8")
-            elif block.language == "":
+            elif not block.language:
                 printed.append(self.shell(block.text))
+            else:
+                assert block.text in printed[-1]
         return "\n".join(printed)
 
     def shell(self, lines: str) -> str:
