@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 import types
 import unittest
 from collections.abc import Callable
@@ -350,3 +352,38 @@ def _unsound() -> types.ModuleType:
     module = types.ModuleType("unsound")
     module.register_models = bench.hookimpl(lambda: [3])  # type: ignore[attr-defined]
     return module
+
+
+PAGE = Path(__file__).parent.parent / "docs" / "plugins" / "testing.md"
+
+
+def test_the_page_has_every_rule() -> None:
+    text = PAGE.read_text("utf-8")
+    common, *sections = re.split(r"^### (\w+)$", text, flags=re.MULTILINE)
+    told = dict(zip(sections[::2], sections[1::2], strict=True))
+    assert [*told] == [spec.plural.capitalize() for spec in KINDS.values()]
+    for kind, spec in KINDS.items():
+        for rule in rules_of(kind):
+            row = f"| `{rule.name}` | {rule.text} |\n"
+            assert (row in told[spec.plural.capitalize()]) != (row in common), rule
+    rules = text.partition("## The rules")[2]
+    known = {rule.name for kind in KINDS for rule in rules_of(kind)}
+    assert set(re.findall(r"^\| `(\w+)` \|", rules, re.MULTILINE)) == known
+
+
+def test_the_pages_test_passes_for_a_sound_plugin_and_fails_for_another(tmp_path: Path) -> None:
+    [block] = re.findall(r"```python\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
+    (tmp_path / "bench_moths.py").write_text(ODD.replace('    print("noise")\n', ""))
+    (tmp_path / "test_moths.py").write_text(block)
+
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_moths.py"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert re.search(r"1 failed, \d+ passed, \d+ skipped", done.stdout)
+    assert "schedule-odd-gives_each_step_a_factor" in done.stdout
+    assert "fix: " in done.stdout

@@ -6,7 +6,6 @@ One file a kind, each a list of rules. The built-in plugins keep to them like an
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import inspect
 
 from bench.conformance.common import COMMON
@@ -20,8 +19,7 @@ FURTHER = {"model": ("model_modes", "model_facts")}
 def rules_of(kind: str) -> list[Rule]:
     """Return the rules of a kind, those for all kinds last; this may import torch."""
     for name in (KINDS[kind].plural, *FURTHER.get(kind, ())):
-        if importlib.util.find_spec(f"{__name__}.{name}") is not None:
-            importlib.import_module(f"{__name__}.{name}")
+        importlib.import_module(f"{__name__}.{name}")
     common = [
         Rule(kind, check.__name__, check, (inspect.getdoc(check) or "").partition("\n")[0])
         for check in COMMON

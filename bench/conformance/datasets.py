@@ -171,7 +171,8 @@ def hints_at_what_it_has(offer: Offer) -> None:
     height, width, channels = stored.image_shape
     real: dict[str, Any] = {split: stored.counts.get(split, 0) for split in intake.SPLITS}
     real |= {"channels": channels, "task": stored.task}
-    if found.note["uniform"]:
+    # One number stands for the height and the width of images of one size.
+    if found.note["uniform"] and not min(height, width) <= given.image_size <= max(height, width):
         real["image_size"] = max(height, width)
     if {given.task, stored.task} == {Task.BINARY, Task.MULTI_CLASS}:
         del real["task"]  # the estimates take one for the other
