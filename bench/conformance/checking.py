@@ -103,11 +103,11 @@ class Checker:
         """Return what the rules say of a component."""
         start = time.perf_counter()
         answer = self._ask(recipe, seconds)
+        failures: tuple[Failure, ...] = ()
+        skipped: dict[str, str] = {}
         if answer is None:
-            failure = Failure(
-                LOADED, "it killed the process that checks it", "leave other processes alone"
-            )
-            failures, skipped = (failure,), {}
+            fix = "leave other processes alone"
+            failures = (Failure(LOADED, "it killed the process that checks it", fix),)
             self.close()
         elif "error" in answer:
             raise RuntimeError(f"the conformance kit itself failed:\n{answer['error']}")

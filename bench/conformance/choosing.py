@@ -37,8 +37,8 @@ def chosen(registry: Registry, name: str) -> tuple[list[Plugin], list[Offer]]:
         *{offer.name for kind in KINDS for offer in registry.offers(kind)},
         *{f"{kind}:{offer.name}" for kind in KINDS for offer in registry.offers(kind)},
     ]
-    broken = [plugin.label for plugin in registry.plugins if plugin.error]
-    also = f"; {listing(broken)} could not be loaded" if broken else ""
+    unloaded = [plugin.name for plugin in registry.plugins if plugin.error]
+    also = f"; {listing(unloaded)} could not be loaded" if unloaded else ""
     raise UnknownNameError(
         f"no plugin, distribution or component is called `{name}`{did_you_mean(name, words)}"
         f"{also}; `bench plugins list` shows the plugins"

@@ -56,7 +56,7 @@ def is_a_sound_dataset(offer: Offer) -> None:
     """What `load` returns has the form, the shapes, dtypes and labels that the core asks for."""
     try:
         stored = loaded(offer).stored
-        protocol = {**Protocol().model_dump(), **_fields(offer)}
+        protocol = Protocol(**_fields(offer)).model_dump()
         # Val and test are made of a part of train where there are none.
         selection.select(stored, protocol, name_of(offer))
     except BenchError as error:
