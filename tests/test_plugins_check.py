@@ -270,7 +270,7 @@ def test_the_command_is_read_by_people(
     assert "schedule even\n  keeps_stdout_clean: it printed 'noise'\n    fix: use" in done.out
     assert "schedule odd\n  gives_each_step_a_factor: " in done.out
     assert "of `odd`: it rests on `gives_each_step_a_factor`" in done.out
-    assert done.out.endswith("2 components checked: 2 of them break rules\n")
+    assert done.out.endswith("0 of 2 components keep all rules that were checked\n")
 
 
 @pytest.mark.parametrize(

@@ -132,8 +132,7 @@ def _print(verdicts: Sequence[Verdict]) -> None:
             reasons.setdefault(one_line(reason), {}).setdefault(rule, []).append(verdict.name)
     for reason, rules in reasons.items():
         names = list(dict.fromkeys(name for found in rules.values() for name in found))
-        click.echo(f"not checked: {listing(rules)} of {listing(names)}: {reason}")
-    broken = sum(not verdict.ok for verdict in verdicts)
+        click.echo(f"not checked: {listing(rules, 3)} of {listing(names, 3)}: {reason}")
+    sound = sum(verdict.ok for verdict in verdicts)
     count = f"{len(verdicts):,} component{'s' if len(verdicts) != 1 else ''}"
-    rest = f"{broken:,} of them break rules" if broken else "all keep the rules of their kinds"
-    click.echo(f"{count} checked: {rest}")
+    click.echo(f"{sound:,} of {count} keep all rules that were checked")
