@@ -93,7 +93,11 @@ RUNNING = {
     "failure-is-death": ("goes_on_after_a_failure", "failed with `no such thing` it told died"),
     "one-at-a-time": ("fills_its_slots", "of 2 jobs that filled its 2 slots 1 had started"),
     "silent-death": ("tells_of_a_crash", "ended by SIGSEGV, and .* the last event was `progress`"),
-    "forgets-the-hanging": ("cancels_what_hangs", r"cancelled its process \d+ still ran"),
+    "forgets-the-hanging": ("cancels_what_hangs", r"a job was cancelled its process \d+ still ran"),
+    "kills-the-worker-alone": (
+        "cancels_what_hangs",
+        r"cancelled a process that it started, \d+ still ran",
+    ),
     "whole-seconds": ("polls_in_time", r"`poll\(0.2\)` took 1.\d s with nothing under way"),
     "own-log": ("keeps_output_in_the_log", "from Python, and its log is not there"),
     "leaves-the-busy": ("leaves_no_process_behind", r"with a job that hangs its worker \d+ still"),

@@ -177,16 +177,19 @@ def cancels_what_hangs(offer: Offer) -> None:
     """End a job that hangs when it is cancelled, tell no more of it, and free its slot."""
     with _open(offer) as session:
         for _ in range(session.slots + 1):  # slots that are not freed run out
-            job = session.submit([("report", {}), _hanging()])
+            job = session.submit([("start", 1.5 * PATIENCE), _hanging()])
             session.wait_for(job, 2, "that hangs")
-            place = session.events(job)[-1].data
             before = len(session.events(job))
             session.cancel(job)
-            if not _ends(place):
-                raise Broken(
-                    f"{MOMENT:g} s after a job was cancelled its process {place['pid']} still ran",
-                    "`cancel` is what ends a run that hangs: kill its process and wait for its end",
-                )
+            place = session.events(job)[1].data
+            child = {**place, "pid": place["started"]}
+            for whose, each in (("its process", place), ("a process that it started,", child)):
+                if not _ends(each):
+                    raise Broken(
+                        f"{MOMENT:g} s after a job was cancelled {whose} {each['pid']} still ran",
+                        "`cancel` is what ends a run that hangs: kill the process and its group, "
+                        "and wait for its end",
+                    )
             session.expect_work("after one that was cancelled")
             if len(session.events(job)) > before:
                 event = session.events(job)[before]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import time
 from collections.abc import Callable
 from typing import Any
@@ -15,8 +16,9 @@ def perform(payload: dict[str, Any], emit: Callable[[dict[str, Any]], None]) -> 
 
     Args:
         payload: `steps`, a list of pairs: `report` and plain data for whoever watches, `print` and
-            a text, `wait` and seconds, `fail` and the error, `exit` and a code, or `signal` and
-            the number of one that this process sends itself; and `result`, plain data.
+            a text, `start` and the seconds that a process of its own lives for, `wait` and
+            seconds, `fail` and the error, `exit` and a code, or `signal` and the number of one
+            that this process sends itself; and `result`, plain data.
         emit: takes what is reported.
     """
     here = {"pid": os.getpid(), "node": os.uname().nodename}
@@ -25,6 +27,8 @@ def perform(payload: dict[str, Any], emit: Callable[[dict[str, Any]], None]) -> 
             emit({**here, **argument})
         elif step == "print":
             _print(argument)
+        elif step == "start":
+            emit({**here, "started": subprocess.Popen(["sleep", str(argument)]).pid})
         elif step == "wait":
             time.sleep(argument)
         elif step == "fail":

@@ -139,6 +139,22 @@ class ForgetsTheHanging(Local):
             pool.close(force=force)
 
 
+class KillsTheWorkerAlone(Local):
+    """End the process of a job that is cancelled, and not what that has started."""
+
+    def __init__(self, workers, preload):
+        super().__init__(workers, preload)
+        self.killed = []
+
+    def cancel(self, job_id):
+        for worker in list(self.pool._workers):
+            if worker.job is not None and worker.job.id == job_id:
+                self.pool._workers.remove(worker)
+                self.killed.append(worker)
+                worker.process.kill()
+                worker.process.join()
+
+
 class WholeSeconds(Local):
     """Round the time that it may wait up."""
 
@@ -176,6 +192,7 @@ def register_executors():
         bench.Executor(name="one-at-a-time", build=OneAtATime),
         bench.Executor(name="silent-death", build=SilentDeath),
         bench.Executor(name="forgets-the-hanging", build=ForgetsTheHanging),
+        bench.Executor(name="kills-the-worker-alone", build=KillsTheWorkerAlone),
         bench.Executor(name="whole-seconds", build=WholeSeconds),
         bench.Executor(name="own-log", build=OwnLog),
         bench.Executor(name="leaves-the-busy", build=LeavesTheBusy),
