@@ -35,6 +35,14 @@ class Descent(Optimizer):
         return state["velocity"].mul_(group["momentum"]).add_(p.grad)
 
 
+class Noisy(Descent):
+    """Draws from torch's own generator, which runs seed and save."""
+
+    def update(self, p, group):
+        step = self.velocity(p, group) + 1e-3 * torch.randn_like(p)
+        p.sub_(step, alpha=group["lr"])
+
+
 class Climbing(Descent):
     def update(self, p, group):
         p.add_(self.velocity(p, group), alpha=group["lr"])
@@ -177,6 +185,7 @@ def of(kind):
 def register_optimizers():
     return [
         bench.Optimizer(name="sound", build=of(Descent)),
+        bench.Optimizer(name="sound-with-noise", build=of(Noisy)),
         bench.Optimizer(name="parameters", build=parameters),
         bench.Optimizer(name="by-closure", build=by_closure),
         bench.Optimizer(name="matrices", build=matrices),
