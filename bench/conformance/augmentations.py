@@ -91,7 +91,7 @@ def both_dtypes(shape: Shape = USUAL) -> Iterator[Tensor]:
 
 @rule("augmentation")
 def keeps_shape_and_dtype(offer: Offer) -> None:
-    """Make a batch of images of a batch, in the same shape, as uint8 or float32."""
+    """A batch of images becomes another one of the same shape, of uint8 or float32."""
     transforms = built(offer)
     for pool in both_dtypes():
         try:
@@ -114,7 +114,7 @@ rule_on_suggestions("augmentation", lambda offer, **params: built(offer, **param
 
 @rule("augmentation")
 def fits_every_kind_and_size(offer: Offer) -> None:
-    """Take gray and colour images of each kind, of even and odd sizes."""
+    """It takes gray and colour images of each kind, of even and odd sizes."""
     for shape in (USUAL, *OTHERS):
         for kind in ImageKind:
             pool = photos(shape)
@@ -133,7 +133,7 @@ def fits_every_kind_and_size(offer: Offer) -> None:
 
 @rule("augmentation")
 def stays_between_black_and_white(offer: Offer) -> None:
-    """Return float images in 0 to 1 without NaN, and shares of labels in 0 to 1."""
+    """Float images are in 0 to 1, without NaN, and so are shares of labels."""
     transforms = built(offer)
     for seed in range(4):
         for pool in both_dtypes():
@@ -154,7 +154,7 @@ def stays_between_black_and_white(offer: Offer) -> None:
 
 @rule("augmentation")
 def leaves_its_input_alone(offer: Offer) -> None:
-    """Change no image in place: the same ones are used in every epoch."""
+    """Images that it is given stay as they are: every epoch starts from them."""
     transforms = built(offer)
     for pool in both_dtypes():
         augmenter_of = _alone(transforms, pool)
@@ -189,7 +189,7 @@ def _alone(
 
 @rule("augmentation")
 def is_a_function_of_its_draws(offer: Offer) -> None:
-    """Draw from nothing but `draws`: the same ones give the same images, to the bit."""
+    """It draws from `draws` alone: the same ones give the same images, to the bit."""
     fix = "take random numbers from `draws` alone: `draws.uniform()`, `normal`, `noise`"
     pool = photos(USUAL)
     found = []
@@ -226,7 +226,7 @@ def _same(one: Changed, other: Changed) -> bool:
 
 @rule("augmentation")
 def changes_each_image_on_its_own(offer: Offer) -> None:
-    """Make the same of an image whatever else is in the batch, and in whichever order."""
+    """An image becomes the same whatever else is in the batch, in whichever order."""
     transforms = built(offer)
     for pool in both_dtypes():
         whole = applied(transforms, pool)
@@ -257,7 +257,7 @@ _FOR_MIXING_UP = (
 
 @rule("augmentation")
 def stands_any_layout_in_memory(offer: Offer) -> None:
-    """Make the same of images that lie pixel by pixel, as those that are streamed do."""
+    """So it does if images lie pixel by pixel, as those that are streamed do."""
     transforms = built(offer)
     pool = photos(USUAL)
     plain = applied(transforms, pool)
@@ -278,7 +278,7 @@ def stands_any_layout_in_memory(offer: Offer) -> None:
 
 @rule("augmentation")
 def gives_labels_the_share_of_the_image(offer: Offer) -> None:
-    """Where images are mixed, say how much of each is its own, not its partner's."""
+    """Where it mixes images, it says how much of each is its own, not its partner's."""
     transforms = [each for each in built(offer) if getattr(each, "mixes", False)]
     if not transforms:
         return
@@ -298,8 +298,8 @@ def gives_labels_the_share_of_the_image(offer: Offer) -> None:
 
 
 @rule("augmentation")
-def computes_on_the_gpu(offer: Offer) -> None:
-    """Compute where the images are, with random numbers that are there too."""
+def works_on_a_gpu(offer: Offer) -> None:
+    """On a GPU it computes where the images are."""
     if not torch.cuda.is_available():
         raise Skipped("there is no CUDA device")
     transforms = built(offer)

@@ -5,23 +5,20 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from bench.conformance.evidence import raised, unless_broken
+from bench.conformance.label_samples import IMAGES, Labels, counts_of, labels_of, logits_for
 from bench.conformance.rules import Broken, Skipped, rule
 from bench.conformance.suggestions import rule_on_suggestions
 from bench.engine.updates import micro_batches
 from bench.registry import Offer
-from bench.specs import SINGLE_LABEL, Loss, Task
+from bench.specs import Loss, Task
 from bench.text import listing
 
-IMAGES = 8
-COUNTS = (40, 3, 1, 6, 50)
-"""Training images of each of five classes; of two in a binary task."""
 SURE = (50.0, 1e4)
 """What logits are multiplied by: networks get very sure of themselves."""
 CLOSE = 1e-3
@@ -30,47 +27,6 @@ SMOOTHED = 0.05
 """Likewise of one-hot labels and the classes they are: some losses smooth only the latter."""
 ROUNDED = 0.03
 """Likewise of values that were computed with 8 binary digits."""
-
-
-class Labels(NamedTuple):
-    """What a loss compares with.
-
-    Attributes:
-        name: how messages call them.
-        values: (N,) int64 or (N, C) float32.
-        rows: the same as (N, C) float32.
-    """
-
-    name: str
-    values: Tensor
-    rows: Tensor
-
-    def mixed(self) -> Labels:
-        """Return what an augmentation that mixes images makes of them."""
-        rows = 0.7 * self.rows + 0.3 * self.rows.flip(0)
-        return Labels("mixed labels, (N, C) float32", rows, rows)
-
-    def one_hot(self) -> Labels:
-        """Return what such an augmentation makes of them where it mixes nothing."""
-        return Labels("one-hot labels, (N, C) float32", self.rows, self.rows)
-
-
-def labels_of(task: Task) -> Labels:
-    """Return labels as a dataset with that task has them."""
-    classes = len(counts_of(task))
-    places = torch.arange(IMAGES) % classes
-    rows = functional.one_hot(places, classes).float()
-    if task in SINGLE_LABEL:
-        return Labels("classes, (N,) int64", places, rows)
-    # An image may have any number of labels; the first has none.
-    rows = torch.clamp(rows + rows.roll(1, 0), max=1.0)
-    rows[0] = 0
-    return Labels("labels, (N, C) float32 of 0 and 1", rows, rows)
-
-
-def counts_of(task: Task) -> tuple[int, ...]:
-    """Return the training images of each class."""
-    return COUNTS[:2] if task == Task.BINARY else COUNTS
 
 
 def tasks_of(offer: Offer) -> Sequence[Task]:
@@ -99,12 +55,6 @@ def usual(offer: Offer, **params: Any) -> tuple[Any, Labels]:
     return built(offer, counts_of(task), **params), labels_of(task)
 
 
-def logits_for(labels: Labels, scale: float = 1.0) -> Tensor:
-    """Return logits that want a gradient, always the same ones."""
-    generator = torch.Generator().manual_seed(0)
-    return (torch.randn(labels.rows.shape, generator=generator) * scale).requires_grad_()
-
-
 def value_of(loss: Any, logits: Tensor, labels: Labels) -> Tensor:
     """Return a loss, once it is known to be one number."""
     # A network's logits are no leaf of the graph either.
@@ -125,7 +75,7 @@ def near(one: Tensor, other: Tensor, apart: float = CLOSE) -> bool:
 
 @rule("loss")
 def returns_one_number(offer: Offer) -> None:
-    """Return a finite scalar tensor of logits (N, C) and labels."""
+    """It maps logits (N, C) and labels to a finite scalar tensor."""
     component = offer.component
     assert isinstance(component, Loss)
     if not component.tasks:
@@ -143,7 +93,7 @@ rule_on_suggestions("loss", lambda offer, **params: usual(offer, **params))
 
 @rule("loss")
 def has_a_gradient(offer: Offer) -> None:
-    """Have a gradient that reaches the logits of every image."""
+    """Its gradient reaches the logits of every image."""
     loss, labels = usual(offer)
     logits = logits_for(labels)
     value = value_of(loss, logits, labels)
@@ -163,7 +113,7 @@ def has_a_gradient(offer: Offer) -> None:
 
 @rule("loss")
 def suits_the_tasks_it_declares(offer: Offer) -> None:
-    """Take the labels of every task that it names."""
+    """It takes the labels of every task that it names."""
     component = offer.component
     assert isinstance(component, Loss)
     strange = [str(task) for task in component.default_tasks if task not in component.tasks]
@@ -188,7 +138,7 @@ def suits_the_tasks_it_declares(offer: Offer) -> None:
 
 @rule("loss")
 def takes_mixed_labels(offer: Offer) -> None:
-    """Take the labels of mixed images, (N, C) float, and one-hot ones as the classes they are.
+    """It takes labels of mixed images, (N, C) float, and one-hot ones for the classes they are.
 
     Which these nearly may be: a loss may smooth classes, and take rows for smooth already.
     """
@@ -218,7 +168,7 @@ def takes_mixed_labels(offer: Offer) -> None:
 
 @rule("loss")
 def stays_finite_if_answers_are_sure(offer: Offer) -> None:
-    """Stay finite, the gradient too, when logits are very large."""
+    """It is finite, and its gradient too, when logits are very large."""
     for loss, labels in _that_work(offer):
         for scale in SURE:
             logits = logits_for(labels, scale)
@@ -253,7 +203,7 @@ def _that_work(offer: Offer) -> Iterator[tuple[Any, Labels]]:
 
 @rule("loss")
 def is_a_mean_over_the_images(offer: Offer) -> None:
-    """Be the sum of the losses of a batch's parts, each times its share of the images."""
+    """It is the sum of those of a batch's parts, each times its share of the images."""
     for loss, labels in _that_work(offer):
         logits = logits_for(labels).detach()
         whole = value_of(loss, logits, labels)
@@ -275,7 +225,7 @@ def is_a_mean_over_the_images(offer: Offer) -> None:
 
 @rule("loss")
 def is_lower_for_right_answers(offer: Offer) -> None:
-    """Be lower for logits that say the truth than for those that say the opposite."""
+    """It is lower for logits that say the truth than for those that say the opposite."""
     for loss, labels in _that_work(offer):
         if labels.name.startswith("mixed"):
             continue
@@ -291,7 +241,7 @@ def is_lower_for_right_answers(offer: Offer) -> None:
 
 @rule("loss")
 def leaves_its_arguments_alone(offer: Offer) -> None:
-    """Change neither logits nor labels in place: the run counts hits with them."""
+    """Logits and labels stay as they are: the run counts hits with them."""
     for loss, labels in _that_work(offer):
         logits = logits_for(labels).detach().clone()
         given = [logits.clone(), labels.values.clone()]
@@ -309,7 +259,7 @@ _ARGUMENTS = ("logits", "labels")
 
 @rule("loss")
 def stands_a_class_without_images(offer: Offer) -> None:
-    """Stay finite if some class has no training image: of use where it asks for the counts."""
+    """If it asks for the counts, a class without training images leaves it finite."""
     if "class_counts" not in inspect.signature(offer.component.factory).parameters:
         return
     task = tasks_of(offer)[0]
@@ -325,7 +275,7 @@ def stands_a_class_without_images(offer: Offer) -> None:
 
 @rule("loss")
 def stands_mixed_precision(offer: Offer) -> None:
-    """Take logits of bfloat16, as networks give them under autocast."""
+    """It takes logits of bfloat16, as networks give them under autocast."""
     for loss, labels in _that_work(offer):
         logits = logits_for(labels).detach().bfloat16()
         exact = value_of(loss, logits.float(), labels)
@@ -346,8 +296,8 @@ _IN_FLOAT = "begin with `logits.float()`"
 
 
 @rule("loss")
-def computes_on_the_gpu(offer: Offer) -> None:
-    """Compute where the logits are, the weights of classes included."""
+def works_on_a_gpu(offer: Offer) -> None:
+    """On a GPU it computes where the logits are, with the weights of classes there."""
     if not torch.cuda.is_available():
         raise Skipped("there is no CUDA device")
     loss, labels = usual(offer)

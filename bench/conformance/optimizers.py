@@ -6,21 +6,19 @@ import copy
 import io
 import math
 import re
-from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 from torch.optim import Optimizer
 
 from bench.conformance.evidence import raised, unless_broken
 from bench.conformance.rules import Broken, Skipped, rule
+from bench.conformance.small_trainings import Bowl, Net, Training, net, net_loss, weights_of
 from bench.conformance.suggestions import rule_on_suggestions
 from bench.engine.device import seed_everything
 from bench.engine.freezing import set_rates
 from bench.engine.generators import random_state, restore_random_state
-from bench.engine.rates import LearningRates, RatePlan
 from bench.engine.training import lay_out_as_weights
 from bench.registry import Offer
 from bench.text import listing, one_line
@@ -37,60 +35,6 @@ SLOW = 1e-3
 """Part of the rate at which the layers below the last are trained, to see whether they are."""
 
 
-class Bowl(nn.Module):
-    """A convex loss: half the squared distance of each weight from where it is to be.
-
-    Its curvature is from 0.1 to 1 along each weight, so that plain descent gets down with any
-    learning rate below 2.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        generator = torch.Generator().manual_seed(0)
-        self.matrix = nn.Parameter(torch.randn(8, 6, generator=generator))
-        self.vector = nn.Parameter(torch.randn(6, generator=generator))
-        self._bends = [torch.rand(w.shape, generator=generator) * 0.9 + 0.1 for w in self._weights]
-        self._bottoms = [torch.randn(w.shape, generator=generator) for w in self._weights]
-
-    @property
-    def _weights(self) -> tuple[nn.Parameter, nn.Parameter]:
-        return self.matrix, self.vector
-
-    def forward(self) -> Tensor:
-        """Return the height above the lowest point, a scalar."""
-        parts = zip(self._weights, self._bends, self._bottoms, strict=True)
-        return torch.stack([(b * (w - low).square()).sum() / 2 for w, b, low in parts]).sum()
-
-
-class Net(nn.Module):
-    """What networks for images are made of: convolution, normalisation and a layer on top."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.stem = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU())
-        self.body = nn.Sequential(nn.AdaptiveAvgPool2d(2), nn.Flatten())
-        self.head = nn.Linear(32, 5)
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Return logits (N, 5) of images (N, 3, H, W)."""
-        logits: Tensor = self.head(self.body(self.stem(images)))
-        return logits
-
-
-def net() -> Net:
-    """Return a network with the same weights each time, every generator seeded."""
-    seed_everything(0)
-    return Net()
-
-
-def net_loss(model: nn.Module) -> Tensor:
-    """Return the loss on 16 images, always the same ones."""
-    generator = torch.Generator().manual_seed(1)
-    device = next(model.parameters()).device
-    images = torch.randn(16, 3, 6, 6, generator=generator).to(device)
-    return functional.cross_entropy(model(images), torch.arange(16, device=device) % 5)
-
-
 def built(offer: Offer, model: nn.Module, **params: Any) -> Optimizer:
     """Return the optimizer of a model, once it is known to be one."""
     optimizer = offer.component.factory(model, **params)
@@ -102,49 +46,9 @@ def built(offer: Offer, model: nn.Module, **params: Any) -> Optimizer:
     return optimizer
 
 
-class Training:
-    """An optimizer at work on a network, with rates that are set in every step as in runs."""
-
-    def __init__(
-        self, model: nn.Module, optimizer: Optimizer, loss_of: Callable[[Any], Tensor] = net_loss
-    ) -> None:
-        self._model, self._optimizer, self._loss_of = model, optimizer, loss_of
-        self._factor = 1.0
-        # It takes the base rates now: a state that is loaded later holds those of a step.
-        self._rates = LearningRates(optimizer, RatePlan(lambda _: self._factor, 1))
-
-    def take(self, steps: int, factor: float = 1.0) -> list[float]:
-        """Take steps at a factor of the base rates; return the loss before each."""
-        self._factor = factor
-        self._rates.begin([])
-        losses = []
-        for _ in range(steps):
-            self._rates.set(0)
-            self._optimizer.zero_grad(set_to_none=True)
-            loss = self._loss_of(self._model)
-            loss.backward()
-            self._optimizer.step()
-            losses.append(float(loss.detach()))
-        return losses
-
-    def way(self, steps: int, factor: float = 1.0) -> dict[str, float]:
-        """Take steps; return how far each parameter is from where it was."""
-        before = weights_of(self._model)
-        self.take(steps, factor)
-        return {
-            name: float((now - before[name]).norm())
-            for name, now in weights_of(self._model).items()
-        }
-
-
-def weights_of(model: nn.Module) -> dict[str, Tensor]:
-    """Return copies of the parameters, by name."""
-    return {name: weight.detach().clone() for name, weight in model.named_parameters()}
-
-
 @rule("optimizer")
 def builds_an_optimizer(offer: Offer) -> None:
-    """Build a torch optimizer with learning rates, whose `step()` needs no closure."""
+    """It is a torch optimizer with learning rates, whose `step()` needs no closure."""
     model = net()
     optimizer = built(offer, model)
     for place, group in enumerate(optimizer.param_groups):
@@ -171,7 +75,7 @@ rule_on_suggestions("optimizer", lambda offer, **params: built(offer, Net(), **p
 
 @rule("optimizer")
 def trains_every_parameter(offer: Offer) -> None:
-    """Have each parameter that the network trains in a group, and move it."""
+    """Each parameter that the network trains is in a group, and its steps move it."""
     model = net()
     optimizer = built(offer, model)
     held = {id(each) for group in optimizer.param_groups for each in group["params"]}
@@ -199,7 +103,7 @@ def _sum_of_squares(model: nn.Module) -> Tensor:
 
 @rule("optimizer")
 def lowers_a_convex_loss(offer: Offer) -> None:
-    """Lower a quadratic in fifty steps with the default params."""
+    """Fifty of its steps with the default params lower a quadratic."""
     model = Bowl()
     optimizer = built(offer, model)
     first, *_ = Training(model, optimizer, lambda bowl: bowl()).take(CONVEX_STEPS)
@@ -211,7 +115,7 @@ def lowers_a_convex_loss(offer: Offer) -> None:
 
 @rule("optimizer")
 def lowers_the_loss_of_a_tiny_net(offer: Offer) -> None:
-    """Lower the loss of a small network on one batch in forty steps with the default params."""
+    """Forty of them lower the loss of a small network on one batch."""
     unless_broken(lowers_a_convex_loss, offer)
     model = net()
     _check_fallen(*_ends(model, built(offer, model)), NET_STEPS, "a small network on one batch")
@@ -241,7 +145,7 @@ def _check_fallen(first: float, last: float, steps: int, what: str) -> None:
 
 @rule("optimizer")
 def follows_the_learning_rate(offer: Offer) -> None:
-    """Step at the rate that the group has now: at 0 nothing moves, later it does."""
+    """Its steps have the rate that the group has now: at 0 nothing moves, later it does."""
     model = net()
     usual = sum(Training(model, built(offer, model)).way(4).values())
     model = net()
@@ -264,7 +168,7 @@ def follows_the_learning_rate(offer: Offer) -> None:
 
 @rule("optimizer")
 def trains_layers_at_rates_of_their_own(offer: Offer) -> None:
-    """Take groups that are divided, each with its own rate, as `layer_decay` divides them."""
+    """Its groups may be divided, each with a rate of its own, as `layer_decay` divides them."""
     model = net()
     usual = Training(model, built(offer, model)).way(6)
     model = net()
@@ -290,7 +194,7 @@ def trains_layers_at_rates_of_their_own(offer: Offer) -> None:
 
 @rule("optimizer")
 def passes_over_what_has_no_gradient(offer: Offer) -> None:
-    """Leave parameters without a gradient, of frozen layers, alone until they have one."""
+    """Parameters without a gradient, of frozen layers, stay as they are until they have one."""
     model = net()
     optimizer = built(offer, model)
     model.stem.requires_grad_(False)
@@ -318,7 +222,7 @@ def passes_over_what_has_no_gradient(offer: Offer) -> None:
 
 @rule("optimizer")
 def takes_the_same_steps_again(offer: Offer) -> None:
-    """Make the same weights of the same seed, weights and gradients, bit for bit."""
+    """The same seed, weights and gradients make the same weights again, bit for bit."""
     found = []
     for _ in range(2):
         model = net()
@@ -335,7 +239,7 @@ def takes_the_same_steps_again(offer: Offer) -> None:
 
 @rule("optimizer")
 def goes_on_from_its_saved_state(offer: Offer) -> None:
-    """Make the same weights if saved in the middle and loaded into a new optimizer."""
+    """Saved in the middle, and loaded into a new one, it makes the same weights."""
     unless_broken(takes_the_same_steps_again, offer)
     model = net()
     optimizer = built(offer, model)
@@ -379,7 +283,7 @@ def _check_equal(one: dict[str, Tensor], other: dict[str, Tensor], when: str, fi
 
 @rule("optimizer")
 def stands_any_layout_in_memory(offer: Offer) -> None:
-    """Train weights that lie `channels_last`, as runs may have them, as others are."""
+    """Weights that lie `channels_last`, as runs may have them, are trained as others are."""
     plain = net()
     last = copy.deepcopy(plain).to(memory_format=torch.channels_last)
     seed_everything(0)
@@ -404,8 +308,8 @@ def stands_any_layout_in_memory(offer: Offer) -> None:
 
 
 @rule("optimizer")
-def trains_on_the_gpu(offer: Offer) -> None:
-    """Lower the loss of a small network on a GPU, with learning rates that may lie there."""
+def works_on_a_gpu(offer: Offer) -> None:
+    """On a GPU it lowers the loss of a small network, with learning rates that may lie there."""
     if not torch.cuda.is_available():
         raise Skipped("there is no CUDA device")
     unless_broken(lowers_the_loss_of_a_tiny_net, offer)

@@ -72,7 +72,7 @@ def factors(made: Made, val_losses: Sequence[float] = LOSSES[0], each: int = EAC
 
 @rule("schedule")
 def gives_each_step_a_factor(offer: Offer) -> None:
-    """Give a finite factor for each step of a run."""
+    """Each step of a run has a factor, a finite number."""
     made = built(offer)
     for val_losses in LOSSES:
         factors(made, val_losses)
@@ -83,7 +83,7 @@ rule_on_suggestions("schedule", lambda offer, **params: factors(built(offer, **p
 
 @rule("schedule")
 def fits_runs_of_any_length(offer: Offer) -> None:
-    """Give the factors of runs of one step or epoch, too."""
+    """So have the steps of runs of a single step or epoch."""
     for epochs, each in SHORT:
         try:
             factors(built(offer, epochs, each), LOSSES[0][:epochs], each)
@@ -96,7 +96,7 @@ def fits_runs_of_any_length(offer: Offer) -> None:
 
 @rule("schedule")
 def never_turns_the_rate_round(offer: Offer) -> None:
-    """Give factors of 0 or more, not all of them 0."""
+    """Its factors are 0 or more, and not all of them 0."""
     for val_losses in LOSSES:
         found = factors(built(offer), val_losses)
         lowest = min(found)
@@ -113,7 +113,7 @@ def never_turns_the_rate_round(offer: Offer) -> None:
 
 @rule("schedule")
 def is_the_same_each_time(offer: Offer) -> None:
-    """Give the same factors for the same run, whatever the seed: a run may be resumed."""
+    """The same run has the same factors, whatever the seed: it may be resumed."""
     found = []
     for seed in (1, 2):
         seed_everything(seed)
@@ -128,7 +128,7 @@ def is_the_same_each_time(offer: Offer) -> None:
 
 @rule("schedule")
 def looks_only_at_finished_epochs(offer: Offer) -> None:
-    """If it is a function: depend on the finished epochs alone, not on earlier calls."""
+    """A function looks at the finished epochs alone, not at earlier calls."""
     for val_losses in LOSSES:
         made = built(offer)
         if not callable(made):

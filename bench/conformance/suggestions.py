@@ -32,7 +32,7 @@ def rule_on_suggestions(kind: str, build: Callable[..., Any]) -> None:
 
     @rule(kind)
     def suggests_usable_params(offer: Offer) -> None:
-        """Propose, by `suggest`, params of the component and values that it builds with."""
+        """What its `suggest` proposes are params of it, with values that it builds with."""
         if offer.component.suggest is None:
             return
         defaults = defaults_of(offer)
