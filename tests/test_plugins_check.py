@@ -254,6 +254,7 @@ def test_the_command_tells_a_verdict_on_each_component(
     assert odd["failures"][0]["rule"] == "gives_each_step_a_factor"
     assert {each["name"] for each in said["skipped"]} == {"odd"}
     lines = done.err.splitlines()
+    assert "checking 2 component(s) ..." in lines
     assert re.fullmatch(r"schedule even: ok \(.*s\)", lines[-2])
     assert re.fullmatch(r"schedule odd: 1 rule\(s\) broken \(.*s\)", lines[-1])
 
@@ -270,7 +271,7 @@ def test_the_command_is_read_by_people(
     assert "schedule even\n  keeps_stdout_clean: it printed 'noise'\n    fix: use" in done.out
     assert "schedule odd\n  gives_each_step_a_factor: " in done.out
     assert "of `odd`: it rests on `gives_each_step_a_factor`" in done.out
-    assert done.out.endswith("0 of 2 components keep all rules that were checked\n")
+    assert done.out.endswith("components that keep all rules checked here: 0 of 2\n")
 
 
 @pytest.mark.parametrize(

@@ -67,6 +67,9 @@ def command(
     verdicts = [_unloaded(plugin) for plugin in broken]
     for verdict in verdicts:
         _tell(verdict)
+    if offers:
+        # Torch is imported before the first verdict, which takes a while.
+        click.echo(f"checking {len(offers):,} component(s) ...", err=True)
     verdicts += check(offers, seconds, params, told=_tell)
     if as_json:
         skipped = [
@@ -134,5 +137,4 @@ def _print(verdicts: Sequence[Verdict]) -> None:
         names = list(dict.fromkeys(name for found in rules.values() for name in found))
         click.echo(f"not checked: {listing(rules, 3)} of {listing(names, 3)}: {reason}")
     sound = sum(verdict.ok for verdict in verdicts)
-    count = f"{len(verdicts):,} component{'s' if len(verdicts) != 1 else ''}"
-    click.echo(f"{sound:,} of {count} keep all rules that were checked")
+    click.echo(f"components that keep all rules checked here: {sound:,} of {len(verdicts):,}")
