@@ -137,6 +137,13 @@ def test_a_loop_in_c_is_ended_too() -> None:
     assert re.fullmatch(r"no end after 3 s \(frame.py:\d+\)", verdict.failures[0].evidence)
 
 
+def test_a_crash_is_noticed_where_something_lives_on() -> None:
+    verdict = verdict_on(wrong.frame, "schedule", "leaves-a-child")
+
+    assert verdict.failures[0].evidence == "it ended the process with exit code 4"
+    assert verdict.seconds < PATIENCE
+
+
 def test_endless_recursion_is_an_error_like_others() -> None:
     verdict = verdict_on(wrong.frame, "schedule", "deep")
 

@@ -30,6 +30,9 @@ from bench.conformance.rules import LOADED, Failure, Rule
 GRACE = 0.5
 """Seconds for which a rule lives on after its time, in which its stack is written down."""
 
+LOOK = 0.5
+"""Seconds between looks at whether the process is still there."""
+
 
 @dataclass
 class Findings:
@@ -162,7 +165,9 @@ class _Child:
                 left = deadline - time.monotonic()
                 if left <= 0:
                     raise TimeoutError
-                ready = multiprocessing.connection.wait([self._connection, 0], left)
+                ready = multiprocessing.connection.wait([self._connection, 0], min(left, LOOK))
+                if not ready and self._process.exitcode is not None:
+                    raise EOFError  # what it has started may hold its end of the pipe open
                 if ready == [0]:
                     # Nothing is asked before the last answer was given: who asked is gone.
                     self._stop()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -28,6 +29,13 @@ def loops(steps: int, steps_per_epoch: int) -> list[float]:
     return [float(sum(range(10**12)))]
 
 
+def leaves_a_child(steps: int, steps_per_epoch: int) -> list[float]:
+    """The end of this process, but not of the one that it has forked."""
+    if os.fork() == 0:
+        time.sleep(600)
+    os._exit(4)
+
+
 def reads_stdin(steps: int, steps_per_epoch: int) -> list[float]:
     """A question to whoever sits there."""
     answer = os.read(0, 10)
@@ -41,7 +49,7 @@ def deep(steps: int, steps_per_epoch: int) -> Any:
 
 @bench.hookimpl
 def register_schedules() -> Iterator[bench.Schedule]:
-    for build in (sound, kills_its_parent, loops, reads_stdin, deep):
+    for build in (sound, kills_its_parent, loops, leaves_a_child, reads_stdin, deep):
         yield bench.Schedule(name=build.__name__.replace("_", "-"), build=build)
 
 
