@@ -23,17 +23,21 @@ VARIABLE = "BENCH_API"
 _STATED = re.compile(rf"^{VARIABLE}\s*(?::[^=\n]+)?=\s*(-?\d+)\s*(?:#.*)?$", re.MULTILINE)
 
 
-def declared(found: Any) -> int | None:
+def declared(found: Any, target: str = "") -> int | None:
     """Return the version that a plugin declares, or None.
 
     Args:
         found: what its entry point names: a module, or an object of one.
+        target: of its entry point, `module` or `module:object`; the object's class may be of
+            another module.
 
     Raises:
         PluginError: it is no whole number.
     """
-    module = sys.modules.get(getattr(found, "__module__", None) or type(found).__module__)
-    value = getattr(found, VARIABLE, getattr(module, VARIABLE, None))
+    names = target.partition(":")[0], getattr(found, "__module__", None) or type(found).__module__
+    places = (found, *(sys.modules.get(name.strip()) for name in names))
+    stated = (getattr(place, VARIABLE, None) for place in places)
+    value = next((each for each in stated if each is not None), None)
     if value is None or (isinstance(value, int) and not isinstance(value, bool)):
         return value
     raise PluginError(

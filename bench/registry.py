@@ -99,7 +99,7 @@ class Registry:
         try:
             with deprecations.heard(plugin.deprecations):
                 module = load()
-                plugin.api = api_version.declared(module)
+                plugin.api = api_version.declared(module, plugin.module)
                 api_version.check(plugin.api, plugin.distribution)
                 self._check_hooks(plugin, module)
                 plugin.components = list(_collect(module))

@@ -107,6 +107,17 @@ def test_an_object_may_leave_it_to_its_module(monkeypatch: pytest.MonkeyPatch) -
     assert api_version.declared(plugin) == 7
 
 
+def test_an_object_may_leave_it_to_the_module_that_its_entry_point_names(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    door = types.ModuleType("acme_door")
+    monkeypatch.setitem(sys.modules, "acme_door", door)
+    plugin = type("Plugin", (), {"__module__": "acme_door.inside"})()
+    door.BENCH_API = 7  # type: ignore[attr-defined]
+    assert api_version.declared(plugin, "acme_door:plugin") == 7
+    assert api_version.declared(plugin) is None
+
+
 @pytest.mark.parametrize("line", ["BENCH_API = 2", "BENCH_API: int = 2  # with widgets"])
 def test_the_version_tells_more_than_the_name_that_is_missing(
     installed: Callable[[str], Plugin], line: str

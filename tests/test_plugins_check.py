@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 import subprocess
 import sys
 import types
@@ -317,6 +318,23 @@ def test_a_plugin_that_cannot_be_loaded_is_told_why(
     assert component["failures"][0]["rule"] == "is_loaded"
     assert "tensorflow_of_yesteryear" in component["failures"][0]["evidence"]
     assert cli("plugins", "check", "bench_late").code == 1
+
+
+def test_an_answer_that_nobody_waited_for_is_nobody_elses() -> None:
+    def too_late(number: int, frame: object) -> None:
+        raise RuntimeError("too late")
+
+    [offer] = [o for o in load_registry().offers("schedule") if o.name == "constant"]
+    before = signal.signal(signal.SIGALRM, too_late)
+    try:
+        with Checker() as checker:
+            signal.setitimer(signal.ITIMER_REAL, 0.3)  # sooner than torch can be imported
+            with pytest.raises(RuntimeError, match="too late"):
+                checker.check(Recipe.of(offer))
+            assert checker._server is None
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def test_cases_are_tests_by_component_and_rule() -> None:

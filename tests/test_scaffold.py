@@ -150,6 +150,12 @@ def test_names_that_would_hide_something_are_refused(
     assert why in str(caught.value)
 
 
+def test_weights_are_not_called_as_none_at_all(registry: Registry) -> None:
+    with pytest.raises(UsageError, match="`none` stands for no weights at all"):
+        scaffold.check_name("bench-none", "weights", registry)
+    scaffold.check_name("bench-none", "metric", registry)
+
+
 def test_a_proposed_name_is_accepted(registry: Registry) -> None:
     for name in ("bench-class", "bench-3d", "bench-two-words", "Mixed.Case_name"):
         scaffold.check_name(name, "optimizer", registry)

@@ -152,6 +152,10 @@ class Checker:
             line = self._answers.readline()
         except OSError:
             return None
+        except BaseException:
+            # Nobody waits for this answer any longer; the next one asked must not get it.
+            self.close()
+            raise
         answer: dict[str, Any] | None = json.loads(line) if line else None
         return answer
 

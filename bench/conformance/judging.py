@@ -118,6 +118,10 @@ def of_error(rule: str, error: BaseException, folder: Path | None, offer: Offer 
     evidence = one_line(f"it raised {type(error).__name__}: {error}")
     if place:
         return Failure(rule, f"{evidence} ({place})", f"mend {place}")
+    if isinstance(error, TypeError) and offer is not None:
+        kind = offer.component.kind  # most likely it was called with what it does not take
+        fix = f"take what a {kind} is given: `bench plugins new NAME --kind {kind}` writes one"
+        return Failure(rule, evidence, fix)
     return Failure(rule, evidence, "mend what raises it")
 
 

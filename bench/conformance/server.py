@@ -170,8 +170,7 @@ class _Child:
                     raise EOFError  # what it has started may hold its end of the pipe open
                 if ready == [0]:
                     # Nothing is asked before the last answer was given: who asked is gone.
-                    self._stop()
-                    os._exit(1)
+                    sys.exit(1)
             try:
                 words = self._connection.recv()
             except OSError as error:

@@ -9,6 +9,7 @@ import re
 import sys
 
 from bench.errors import UsageError
+from bench.origins import NONE
 from bench.registry import Registry
 from bench.specs import Component
 
@@ -72,6 +73,8 @@ def _conflict(name: str, module: str, kind: str, registry: Registry) -> str | No
     if _is_module(module):
         return f"a module `{module}` is installed already{proposal}"
     component = component_of(name)
+    if component == NONE and kind == "weights":
+        return f"`{NONE}` stands for no weights at all{proposal}"
     if component in registry.names(kind):
         owners = [o.plugin.label for o in registry.offers(kind) if component in _names(o.component)]
         return f"{kind} `{component}` is offered by {owners[0]}; take another name"
