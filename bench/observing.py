@@ -18,6 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from bench.addresses import masked
 from bench.errors import BenchError
 from bench.foreign_code import stdout_to_stderr
 from bench.records import ComponentRef
@@ -35,6 +36,8 @@ END_SECONDS = 10.0
 """How long an experiment waits in the end until its observers, all of them, have been told all."""
 PATIENCE_SECONDS = 1.0
 """How long it waits without a word."""
+
+OWN = BenchError.__module__
 
 Calls = Mapping[str, Callable[..., None]]
 """What to call by the name of a hook, and `close` where there is something to be closed."""
@@ -94,7 +97,11 @@ class Listener:
         with self._change:
             self._is_awaited = False
         if self._refusal is not None:
-            raise self._refusal
+            if self.label in str(self._refusal):
+                raise self._refusal
+            # A class of the plugin's own may take more than a text.
+            ours = next(each for each in type(self._refusal).__mro__ if each.__module__ == OWN)
+            raise ours(f"{self.label}: {masked(str(self._refusal))}") from self._refusal
 
     def tell(self, hook: str, arguments: Mapping[str, Any]) -> None:
         """Have it told of something, if it wants to know and there is room."""
@@ -189,7 +196,7 @@ class Listener:
         if self._has_warned or self._is_given_up:
             return
         self._has_warned = True
-        reason = one_line(f"{type(error).__name__}: {error}", 160)
+        reason = one_line(masked(f"{type(error).__name__}: {error}"), 160)
         self._say(f"warning: `{hook}` of {self.label} failed: {reason}; runs go on, {self._remedy}")
 
 
@@ -307,4 +314,10 @@ def _taking(function: Callable[..., None], names: Sequence[str]) -> Callable[...
 def _opened(tracker: Tracker, ref: ComponentRef, folder: Path) -> Calls:
     """Return what to call of a tracker's session."""
     session = tracker.build(folder, **ref.params)
-    return {name: getattr(session, name) for name in (*HOOKS, "close")}
+    # By position: what its methods call their arguments is their own affair.
+    told = {name: functools.partial(_by_position, getattr(session, name)) for name in HOOKS}
+    return {**told, "close": session.close}
+
+
+def _by_position(method: Callable[..., None], **arguments: Any) -> None:
+    method(*arguments.values())

@@ -332,7 +332,8 @@ def _collect(module: Any) -> Iterator[Component]:
             for name in names:
                 if not isinstance(name, str) or not name.strip() or UNFIT_FOR_NAMES.search(name):
                     raise PluginError(
-                        f"{kind} name {name!r} is empty or holds a comma, `@` or control character"
+                        f"{kind} name {name!r} is empty or holds a comma, `@`, control or "
+                        "invisible character"
                     )
                 if (kind, name) in seen:
                     raise PluginError(f"it offers {kind} `{name}` twice")

@@ -107,11 +107,17 @@ def test_each_wrong_component_is_tried() -> None:
     assert {(m, name) for m in modules for name in m.BROKEN} == EVIDENCE.keys() | hanging
 
 
-@pytest.mark.parametrize("module", [wrong.datasets, wrong.models, wrong.weights])
-def test_what_is_right_passes(module: types.ModuleType) -> None:
-    kind = module.__name__.rpartition(".")[2]
-
-    verdict = verdict_on(module, "weights" if kind == "weights" else kind[:-1], "sound")
+@pytest.mark.parametrize(
+    ("module", "kind", "name"),
+    [
+        (wrong.datasets, "dataset", "sound"),
+        (wrong.models, "model", "sound"),
+        (wrong.models, "model", "frozen-norm"),
+        (wrong.weights, "weights", "sound"),
+    ],
+)
+def test_what_is_right_passes(module: types.ModuleType, kind: str, name: str) -> None:
+    verdict = verdict_on(module, kind, name)
 
     assert verdict.failures == ()
     assert set(verdict.skipped) <= {"works_on_a_gpu"}

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from bench import api, files
+from bench.addresses import masked
 from bench.cli.common import NamedPath, print_json, registry_with_warnings
 from bench.cli.fields import ALL_FIELDS, FieldCommand, config_of, field_options
 from bench.config import ExperimentConfig, to_toml
@@ -21,7 +22,6 @@ from bench.ranking_table import print_leaderboard
 from bench.records import digest
 from bench.terminal import terminal
 from bench.text import byte_size
-from bench.tuning.addresses import masked
 
 
 @click.command("run", cls=FieldCommand)

@@ -10,13 +10,13 @@ from bench.registry import Offer
 from bench.text import one_line
 
 
-def raised(error: BaseException, offer: Offer) -> str:
+def raised(error: BaseException, offer: Offer, who: str = "it") -> str:
     """Return what an error says and where in the plugin it comes from, after `it raised`."""
     if isinstance(error, Broken):
         return error.evidence
     place = places.of_error(error, places.folder_of(offer.plugin.module))
     # Some of torch's errors go on for a page.
-    text = one_line(f"it raised {type(error).__name__}: {error}", 200)
+    text = one_line(f"{who} raised {type(error).__name__}: {error}", 200)
     return f"{text} ({place})" if place else text
 
 

@@ -14,11 +14,10 @@ import numpy as np
 
 from bench import scoring
 from bench.conformance import answer_samples as samples
-from bench.conformance import places
+from bench.conformance.evidence import raised
 from bench.conformance.rules import Broken, Skipped, rule
 from bench.errors import BenchError, DataError
 from bench.specs import Answers, Metric, Task
-from bench.text import one_line
 
 if TYPE_CHECKING:
     from bench.registry import Offer
@@ -295,10 +294,7 @@ def _quietly(offer: Offer, name: str, fix: str) -> Iterator[None]:
             warnings.simplefilter("ignore")
             yield
     except Exception as error:
-        place = places.of_error(error, places.folder_of(offer.plugin.module))
-        told = one_line(f"{type(error).__name__}: {error}", 200)
-        where = f" ({place})" if place else ""
-        raise Broken(f"it raised {told}{where} for {name}", fix) from error
+        raise Broken(f"{raised(error, offer)} for {name}", fix) from error
 
 
 def _value(

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING, Any
 
-from bench.conformance import elsewhere, markup, places
+from bench.conformance import elsewhere, markup
 from bench.conformance import report_samples as samples
+from bench.conformance.evidence import raised
 from bench.conformance.rules import Broken, rule
 from bench.report.content import Content
 from bench.specs import Report
@@ -49,10 +50,8 @@ def copes_with_little(offer: Offer) -> None:
         try:
             text = _text(offer, content)
         except Exception as error:
-            place = places.of_error(error, places.folder_of(offer.plugin.module))
-            told = one_line(f"{type(error).__name__}: {error}", 200)
             raise Broken(
-                f"it raised {told}" + (f" ({place})" if place else "") + f" for {name}",
+                f"{raised(error, offer)} for {name}",
                 "look first whether there is any: results may hold nothing but a failed run",
             ) from error
         if not text.strip():

@@ -59,6 +59,8 @@ def main() -> None:
     answers = os.fdopen(int(sys.argv[1]), "w", encoding="utf-8")
     os.dup2(2, 1)  # whatever is printed while something heavy is imported
     judging.start_afresh()  # which imports torch, and more of it, so that no child has to
+    answers.write("{}\n")  # from now on it answers
+    answers.flush()
 
     for line in iter(sys.stdin.buffer.readline, b""):
         request = json.loads(line)

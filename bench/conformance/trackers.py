@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.conformance import places, writing
 from bench.conformance import run_samples as samples
+from bench.conformance import writing
+from bench.conformance.evidence import raised
 from bench.conformance.rules import Broken, Skipped, rule
 from bench.observing import END_SECONDS, HOOKS
 from bench.records import RunSpec, RunStatus
@@ -217,11 +218,8 @@ class _Session:
         try:
             self._thread.submit(self.method(event), *arguments).result()
         except Exception as error:
-            place = places.of_error(error, places.folder_of(self._offer.plugin.module))
-            told = one_line(f"{type(error).__name__}: {error}", 200)
-            where = f" ({place})" if place else ""
             raise Broken(
-                f"`{event}` raised {told}{where} {self.when}".rstrip(),
+                f"{raised(error, self._offer, f'`{event}`')} {self.when}".rstrip(),
                 "take it as it comes: an observer that fails is warned of, and misses what it is "
                 "told",
             ) from error

@@ -13,8 +13,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 if TYPE_CHECKING:
     from bench.specs.data import Task
 
-UNFIT_FOR_NAMES = re.compile(r"[,@\x00-\x1f\x7f-\x9f]")
-"""Commas separate names, an `@` stands before a plugin's name."""
+UNFIT_FOR_NAMES = re.compile(
+    r"[,@\x00-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff]"
+)
+"""Commas separate names, an `@` stands before a plugin's name; the last ones turn lines round, or
+are not seen."""
 
 
 @dataclass(frozen=True, kw_only=True)

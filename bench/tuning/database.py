@@ -26,9 +26,9 @@ from sqlalchemy.exc import (
     SQLAlchemyError,
 )
 
+from bench.addresses import masked, secrets
 from bench.errors import EnvironmentFailure, UsageError
 from bench.text import did_you_mean, one_line
-from bench.tuning.addresses import masked, secrets
 
 CONNECT_SECONDS = 5
 """After which a server that does not answer cannot be reached."""

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bench.addresses import masked
 from bench.studies import folder_of
-from bench.tuning.addresses import masked
 from bench.tuning.quiet import quietly, silence
 
 if TYPE_CHECKING:

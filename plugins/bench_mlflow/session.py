@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import time
@@ -60,14 +61,14 @@ class Session:
     def epoch_finished(self, run: RunSpec, metrics: EpochMetrics) -> None:
         """Log the metrics of an epoch, with the epoch as their step."""
         tracked = self._of(run)
-        known, tracked.known_epochs = tracked.known_epochs, None
+        known = tracked.known_epochs
         if known and metrics.epoch == 1:
             # It began anew: the curves of the attempt before are another run's.
             self._client.set_terminated(tracked.id, "KILLED")
             tracked = self._tracked[run.id] = self._begun(run)
         elif known and metrics.epoch <= known:  # it goes on from a state before that epoch
-            tracked.known_epochs = known
             return
+        tracked.known_epochs = None
         values = {**flat.curves(metrics), "epoch": float(metrics.epoch)}
         self._log(tracked.id, values, metrics.epoch)
 
@@ -83,12 +84,16 @@ class Session:
 
     def close(self) -> None:
         """Finish the runs of which that failed, and mark those of which the end was not told."""
-        while self._tracked:
-            _, tracked = self._tracked.popitem()
-            if tracked.record is not None:
-                self._finish(tracked, tracked.record)
-            else:
-                self._client.set_terminated(tracked.id, "KILLED")
+        with contextlib.ExitStack() as stack:  # all of them, whichever fails
+            for tracked in self._tracked.values():
+                stack.callback(self._closed, tracked)
+            self._tracked = {}
+
+    def _closed(self, tracked: _Tracked) -> None:
+        if tracked.record is not None:
+            self._finish(tracked, tracked.record)
+        else:
+            self._client.set_terminated(tracked.id, "KILLED")
 
     def _finish(self, tracked: _Tracked, record: RunRecord) -> None:
         self._log(tracked.id, flat.results(record), int(record.timing.get("epochs", 0)))

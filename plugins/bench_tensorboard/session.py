@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import time
 from pathlib import Path
@@ -103,8 +104,10 @@ class Session:
 
     def close(self) -> None:
         """Close what is open."""
-        while self._open:
-            self._open.popitem()[1].close()
+        with contextlib.ExitStack() as stack:  # all of them, whichever fails
+            for curves in self._open.values():
+                stack.callback(curves.close)
+            self._open = {}
 
     def _of(self, run: RunSpec) -> _Curves:
         if run.id not in self._open:

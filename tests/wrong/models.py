@@ -137,6 +137,24 @@ class Stubborn(Net):
         return self
 
 
+class FrozenNorm(Net):
+    """Statistics that stay as they are in training, which is sound."""
+
+    def __init__(self, num_classes: int, channels: int) -> None:
+        super().__init__(num_classes, channels)
+        self.norm = nn.BatchNorm2d(channels)
+
+    def embed(self, images: Tensor) -> Tensor:
+        """Return (N, 8)."""
+        return super().embed(self.norm(images))
+
+    def train(self, mode: bool = True) -> Any:
+        """Keep the normalisation in evaluation."""
+        super().train(mode)
+        self.norm.eval()
+        return self
+
+
 def seeded(num_classes: int, input_shape: Shape) -> nn.Module:
     """A seed of its own."""
     torch.manual_seed(42)
@@ -223,5 +241,6 @@ BROKEN = {
 @bench.hookimpl
 def register_models() -> Iterator[bench.Model]:
     yield bench.Model(name="sound", build=sound)
+    yield dataclasses.replace(of(FrozenNorm), name="frozen-norm")
     for name, (_, component) in BROKEN.items():
         yield dataclasses.replace(component, name=name)

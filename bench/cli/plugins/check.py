@@ -35,10 +35,11 @@ from bench.words import parse_value
 )
 @click.option(
     "--seconds",
-    type=click.FloatRange(min=0, min_open=True),
+    type=click.FloatRange(min=0, min_open=True, max=86_400),
     default=SECONDS,
     show_default=True,
-    help="What a rule may take before it counts as one that does not end.",
+    help="What a rule may take before it counts as one that does not end; it is at least 60 for "
+    "trackers, 180 for executors.",
 )
 @json_option
 @click.pass_context
@@ -62,6 +63,11 @@ def command(
         unloaded, found = chosen(registry, name)
         broken += [plugin for plugin in unloaded if plugin not in broken]
         offers += [offer for offer in found if offer not in offers]
+    if not (offers or broken):
+        raise UsageError(
+            f"{listing(names)} offers no component, so that nothing is checked; return some from a "
+            "hook such as `register_models` (`bench plugins info` shows which hooks it has)"
+        )
     params = _params(settings, offers)
     DATA_DIR.set(data_dir.absolute() if data_dir else None)
     verdicts = [_unloaded(plugin) for plugin in broken]
@@ -69,7 +75,8 @@ def command(
         _tell(verdict)
     if offers:
         # Torch is imported before the first verdict, which takes a while.
-        click.echo(f"checking {len(offers):,} component(s) ...", err=True)
+        what = "1 component" if len(offers) == 1 else f"{len(offers):,} components"
+        click.echo(f"checking {what} ...", err=True)
     verdicts += check(offers, seconds, params, told=_tell)
     if as_json:
         skipped = [
@@ -108,14 +115,15 @@ def _unloaded(plugin: Plugin) -> Verdict:
     failure = Failure(
         LOADED,
         plugin.error or "",
-        f"mend it, and look whether `python -c 'import {plugin.module.partition(':')[0]}'` works",
+        "mend what it says; once `bench plugins list` shows no error of it, check again",
     )
     return Verdict("plugin", plugin.name, plugin.name, (failure,), seconds=plugin.seconds)
 
 
 def _tell(verdict: Verdict) -> None:
     """Say on stderr how it goes, a line for each component."""
-    said = "ok" if verdict.ok else f"{len(verdict.failures)} rule(s) broken"
+    count = len(verdict.failures)
+    said = "ok" if verdict.ok else f"{count} {'rule' if count == 1 else 'rules'} broken"
     took = duration(verdict.seconds)
     click.echo(one_line(f"{verdict.kind} {verdict.name}: {said} ({took})", 200), err=True)
 

@@ -10,7 +10,8 @@ import click
 
 from bench.cli.common import json_option, print_json, print_table, registry_with_warnings
 from bench.cli.plugins import facts
-from bench.errors import AmbiguousNameError, UnknownNameError
+from bench.conformance.choosing import is_meant
+from bench.errors import UnknownNameError
 from bench.files import dump_json
 from bench.registry import Offer, Plugin, Registry, load_registry
 from bench.specs import KINDS
@@ -32,8 +33,8 @@ def complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> lis
 def command(name: str, as_json: bool) -> None:
     """Show a plugin or a component: docs, params with their defaults, search space, source.
 
-    NAME is that of a plugin, of a distribution or of a component; `name@plugin` where several
-    plugins offer a component of that name.
+    NAME is a plugin, a distribution or a component: `NAME`, `KIND:NAME`, `NAME@PLUGIN`, globs
+    allowed.
     """
     registry = registry_with_warnings()
     plugins = [plugin for plugin in registry.plugins if name in (plugin.name, plugin.distribution)]
@@ -62,16 +63,8 @@ def _names(registry: Registry) -> set[str]:
 
 
 def _offers(registry: Registry, name: str) -> Iterable[Offer]:
-    """Yield what is called so: of every kind, and of every plugin unless one is named."""
-    for kind in KINDS:
-        try:
-            yield registry.get(kind, name)
-        except AmbiguousNameError:
-            for offer in registry.offers(kind):
-                if name in (offer.name, *offer.component.aliases):
-                    yield offer
-        except UnknownNameError:
-            continue
+    """Yield what is called so: of every kind, and of every plugin, unless one is named."""
+    return (offer for kind in KINDS for offer in registry.offers(kind) if is_meant(offer, name))
 
 
 def _plugin_lines(plugin: Plugin, about: dict[str, Any]) -> list[str]:

@@ -1,4 +1,4 @@
-"""URLs of databases, and the passwords in them that no message may show."""
+"""URLs of databases and servers, and the passwords in them that no message may show."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _SECRET_OPTION = re.compile(r"([?&][^=&\s]*(?:pass|pwd|secret|token)[^=&\s]*=)([
 
 
 def masked(url: str) -> str:
-    """Return a database's URL without its password, for printing."""
+    """Return a URL, or a text with one, without its password, for printing."""
     return _SECRET_OPTION.sub(r"\1***", _SECRET.sub(r"\1***", url))
 
 
