@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import shutil
 import sys
@@ -60,6 +61,8 @@ def install(
     (info / "METADATA").write_text(metadata)
     lines = "".join(f"{name} = {value}\n" for name, value in points.items())
     (info / "entry_points.txt").write_text(f"[{group}]\n{lines}")
+    # Listings of folders are kept by their time of change, which may be the same a moment later.
+    importlib.invalidate_caches()
 
 
 @dataclass
