@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.metadata
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -68,13 +69,14 @@ def find(group: str) -> list[EntryPoint]:
             # Few distributions speak of us; of the others no more than this is read.
             if f"[{group}]" not in (distribution.read_text(_FILE) or ""):
                 continue
-            name = distribution.metadata["Name"] or name
-            version = distribution.metadata["Version"] or version
+            stated = _metadata(distribution)
+            name, version = stated.get("Name") or name, stated.get("Version") or version
             if name in found:  # installed twice: what stands first is what is imported
                 continue
+            first = importlib.metadata.distribution(name) if stated.get("Name") else distribution
             points = [
                 EntryPoint(point.name, point.value, name, version)
-                for point in _first(distribution).entry_points.select(group=group)
+                for point in first.entry_points.select(group=group)
             ]
         except Exception as error:  # whatever may be wrong with a file
             points = [EntryPoint(name, "", name, version, error=_unreadable(name, error))]
@@ -90,10 +92,14 @@ def _by_folder(distribution: importlib.metadata.Distribution) -> tuple[str, str]
     return name or _UNKNOWN, version or _UNKNOWN
 
 
-def _first(distribution: importlib.metadata.Distribution) -> importlib.metadata.Distribution:
-    """Return the distribution of that name which stands first on the path: it is imported."""
-    name = distribution.metadata["Name"]
-    return importlib.metadata.distribution(name) if name else distribution
+def _metadata(distribution: importlib.metadata.Distribution) -> Mapping[str, str]:
+    """Return name, version and the like; nothing where the file is not there."""
+    try:
+        # Python has an empty message then; `importlib_metadata`, which takes the place of Python's
+        # own reader in any process that imports it, has nothing or raises this.
+        return dict(distribution.metadata.items() if distribution.metadata else ())
+    except FileNotFoundError:
+        return {}
 
 
 def _unreadable(name: str, error: Exception) -> str:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -278,6 +279,22 @@ def test_metadata_without_a_name_goes_by_its_folder(site: Path, cli: Cli) -> Non
     (site / "acme_tools-1.0.dist-info" / "METADATA").unlink()
     assert listed(cli("--help").out) == {"hello": "from acme_tools 1.0"}
     assert cli("hello").out == "hello you\n"
+
+
+@pytest.mark.skipif(not find_spec("importlib_metadata"), reason="needs importlib_metadata")
+def test_metadata_without_a_name_does_so_whoever_reads_it(site: Path) -> None:
+    offer(site, hello="acme_hello:hello")
+    (site / "acme_tools-1.0.dist-info" / "METADATA").unlink()
+    # Once imported it stands before Python's own reader, and has another answer to a lost file.
+    code = "import importlib_metadata; from bench.cli import main; main(['--help'])"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": str(site)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert listed(done.stdout) == {"hello": "from acme_tools 1.0"}
 
 
 def test_of_two_installations_the_first_on_the_path_counts(

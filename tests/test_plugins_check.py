@@ -268,7 +268,7 @@ def test_the_command_tells_a_verdict_on_each_component(
     assert odd["failures"][0]["rule"] == "gives_each_step_a_factor"
     assert {each["name"] for each in said["skipped"]} == {"odd"}
     lines = done.err.splitlines()
-    assert "checking 2 component(s) ..." in lines
+    assert "checking 2 components ..." in lines
     assert re.fullmatch(r"schedule even: ok \(.*s\)", lines[-2])
     assert re.fullmatch(r"schedule odd: 1 rule\(s\) broken \(.*s\)", lines[-1])
 
