@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib
 import importlib.metadata
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -69,11 +68,11 @@ def find(group: str) -> list[EntryPoint]:
             # Few distributions speak of us; of the others no more than this is read.
             if f"[{group}]" not in (distribution.read_text(_FILE) or ""):
                 continue
-            stated = _metadata(distribution)
+            stated = _stated(distribution)
             name, version = stated.get("Name") or name, stated.get("Version") or version
             if name in found:  # installed twice: what stands first is what is imported
                 continue
-            first = importlib.metadata.distribution(name) if stated.get("Name") else distribution
+            first = importlib.metadata.distribution(name) if "Name" in stated else distribution
             points = [
                 EntryPoint(point.name, point.value, name, version)
                 for point in first.entry_points.select(group=group)
@@ -92,14 +91,15 @@ def _by_folder(distribution: importlib.metadata.Distribution) -> tuple[str, str]
     return name or _UNKNOWN, version or _UNKNOWN
 
 
-def _metadata(distribution: importlib.metadata.Distribution) -> Mapping[str, str]:
-    """Return name, version and the like; nothing where the file is not there."""
+def _stated(distribution: importlib.metadata.Distribution) -> dict[str, str]:
+    """Return name and version as the metadata has them; nothing where its file is not there."""
     try:
-        # Python has an empty message then; `importlib_metadata`, which takes the place of Python's
-        # own reader in any process that imports it, has nothing or raises this.
-        return dict(distribution.metadata.items() if distribution.metadata else ())
+        metadata = distribution.metadata
     except FileNotFoundError:
+        # From `importlib_metadata`, which takes the place of Python's own reader in any process
+        # that imports it; that one has an empty message.
         return {}
+    return {name: metadata[name] for name in ("Name", "Version") if metadata and metadata[name]}
 
 
 def _unreadable(name: str, error: Exception) -> str:

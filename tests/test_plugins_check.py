@@ -270,7 +270,7 @@ def test_the_command_tells_a_verdict_on_each_component(
     lines = done.err.splitlines()
     assert "checking 2 components ..." in lines
     assert re.fullmatch(r"schedule even: ok \(.*s\)", lines[-2])
-    assert re.fullmatch(r"schedule odd: 1 rule\(s\) broken \(.*s\)", lines[-1])
+    assert re.fullmatch(r"schedule odd: 1 rule broken \(.*s\)", lines[-1])
 
 
 def test_the_command_is_read_by_people(
